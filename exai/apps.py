@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class ExaiConfig(AppConfig):
+    name = "exai"
+    verbose_name = "Hub"

@@ -1,0 +1,3 @@
+from exai.models.api_client import ApiClient, Scope
+
+__all__ = ["ApiClient", "Scope"]

@@ -1,0 +1,126 @@
+"""Django's settings, derived from the hub's. DJANGO_SETTINGS_MODULE names this file."""
+
+import secrets
+import sys
+from urllib.parse import urlsplit
+
+from psycopg.conninfo import conninfo_to_dict
+
+from exai.settings.hub import hub_settings
+from exai.settings.server import PROJECT_DIR, ServerSettings
+
+_hub = hub_settings()
+
+
+def _secret_key(server: ServerSettings) -> str:
+    """The configured key, else the kept one, else one for this process only: the hub makes its own before it starts."""
+    if server.secret_key:
+        return server.secret_key.get_secret_value()
+    try:
+        return server.secret_key_file.read_text()
+    except OSError:
+        return secrets.token_urlsafe(48)
+
+
+def _database(url: str) -> dict[str, object]:
+    parts = {name: str(value) for name, value in conninfo_to_dict(url).items()}
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.pop("dbname", "exai"),
+        "USER": parts.pop("user", ""),
+        "PASSWORD": parts.pop("password", ""),
+        "HOST": parts.pop("host", ""),
+        "PORT": parts.pop("port", ""),
+        "OPTIONS": parts,
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+    }
+
+
+DEBUG = False
+SECRET_KEY = _secret_key(_hub)
+ALLOWED_HOSTS = _hub.accepted_hosts
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "exai",
+    "conversations",
+]
+if "runserver" in sys.argv:
+    # It replaces runserver with its own; in every other process it would only cost the memory of Twisted.
+    INSTALLED_APPS.insert(0, "daphne")
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [PROJECT_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+ROOT_URLCONF = "exai.urls"
+ASGI_APPLICATION = "exai.asgi.application"
+
+# Without a URL nothing answers: commands that need a database are given one (exai.embedded), the others never ask.
+DATABASES = {
+    "default": _database(_hub.database_url.get_secret_value() if _hub.database_url else "host=/nonexistent dbname=exai")
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+]
+LOGIN_URL = "admin:login"
+
+USE_TZ = True
+TIME_ZONE = _hub.time_zone
+USE_I18N = False
+
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [PROJECT_DIR / "static"]
+# Files are served from where they lie: no copy to keep fresh.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+
+_behind_tls = bool(_hub.public_url and urlsplit(_hub.public_url).scheme == "https")
+CSRF_TRUSTED_ORIGINS = [f"{(_parts := urlsplit(_hub.public_url)).scheme}://{_parts.netloc}"] if _hub.public_url else []
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _behind_tls
+SESSION_COOKIE_HTTPONLY = True
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+UNFOLD = {
+    "SITE_TITLE": "EXAI",
+    "SITE_HEADER": "EXAI",
+    "SITE_SYMBOL": "hub",
+}
+
+# Django configures nothing: exai.logs does, once a process.
+LOGGING_CONFIG = None

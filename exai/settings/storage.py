@@ -1,0 +1,37 @@
+"""PostgreSQL, Redis, and how long things are kept."""
+
+from pydantic import BaseModel, Field
+
+from exai.settings.values import PostgresqlUrl, RedisUrl
+
+
+class StorageSettings(BaseModel):
+    database_url: PostgresqlUrl | None = Field(
+        None,
+        validation_alias="DATABASE_URL",
+        description="PostgreSQL 16 or later. By default one is started under `EXAI_DATA_DIR`.",
+    )
+    redis_url: RedisUrl | None = Field(
+        None,
+        validation_alias="REDIS_URL",
+        description="Redis or Valkey 7 or later. By default one is started under `EXAI_DATA_DIR`.",
+    )
+    database_pool_size: int = Field(
+        10,
+        ge=1,
+        le=200,
+        validation_alias="EXAI_DATABASE_POOL_SIZE",
+        description="Connections to PostgreSQL that a web process keeps for tool calls, at most.",
+    )
+    conversation_retention_days: int = Field(
+        0,
+        ge=0,
+        validation_alias="EXAI_CONVERSATION_RETENTION_DAYS",
+        description="Conversations unused for longer are removed; 0 keeps them for ever.",
+    )
+    call_retention_days: int = Field(
+        400,
+        ge=0,
+        validation_alias="EXAI_CALL_RETENTION_DAYS",
+        description="Call records older than this are removed; 0 keeps them for ever.",
+    )
