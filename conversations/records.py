@@ -1,0 +1,49 @@
+"""What the hot path reads and writes of a conversation, as values."""
+
+import uuid
+from datetime import datetime
+
+import msgspec
+
+from conversations.models import CallStatus
+from exai.protocol.values import Turn, Usage
+
+
+class ConversationSoFar(msgspec.Struct, frozen=True):
+    id: int
+    continuation_id: uuid.UUID
+    model: str
+    expired: bool
+    turns: tuple[Turn, ...]
+
+
+class EndedCall(msgspec.Struct, kw_only=True):
+    """One row of tool_calls. Times in UTC, durations in milliseconds."""
+
+    id: uuid.UUID
+    client_id: int
+    workspace: str
+    request_id: str
+    tool: str
+    status: CallStatus
+    correlation_id: str
+    started_at: datetime
+    ended_at: datetime
+    conversation_id: int | None = None
+    model: str = ""
+    provider: str = ""
+    error_code: str = ""
+    error_message: str = ""
+    usage: Usage = Usage()
+    queue_ms: float = 0.0
+    provider_ms: float = 0.0
+    total_ms: float = 0.0
+
+
+class NewTurn(msgspec.Struct, kw_only=True):
+    """A turn to write. `conversation_id` None begins a conversation of that `continuation_id`."""
+
+    conversation_id: int | None
+    continuation_id: uuid.UUID
+    turn: Turn
+    reasoning: str

@@ -1,0 +1,196 @@
+"""The few SQL statements of the hot path, beside the models that they serve."""
+
+import asyncio
+from datetime import datetime
+from typing import Any, LiteralString
+from uuid import UUID
+
+import msgspec
+import psycopg.errors
+
+from conversations.models import ConversationDetails, MessageDetails, Role
+from conversations.records import ConversationSoFar, EndedCall, NewTurn
+from exai.database import Database
+from exai.protocol.values import Turn
+
+_LONGEST_TITLE = 80
+_TRIES_FOR_A_POSITION = 5
+
+_LOAD: LiteralString = """
+SELECT c.id, c.model, c.updated_at, m.role, m.content
+FROM conversations c LEFT JOIN messages m ON m.conversation_id = c.id
+WHERE c.continuation_id = %s AND c.workspace = %s
+ORDER BY m.position
+"""
+
+_BEGIN: LiteralString = """
+WITH conversation AS (
+    INSERT INTO conversations
+        (continuation_id, client_id, workspace, title, model, metadata, created_at, updated_at)
+    VALUES (%s, %s, %s, %s, %s, %s::jsonb, %s, %s)
+    RETURNING id, 0 AS next_position
+),
+"""
+
+# The position is found inside the statement: two turns at once cannot take the same one, the constraint sees to that.
+_CONTINUE: LiteralString = """
+WITH conversation AS (
+    UPDATE conversations SET model = %s, updated_at = %s WHERE id = %s
+    RETURNING id, (SELECT coalesce(max(position) + 1, 0) FROM messages WHERE conversation_id = conversations.id)
+        AS next_position
+),
+"""
+
+_CALL_COLUMNS: LiteralString = """
+    id, client_id, workspace, request_id, tool, model, provider, status, error_code, error_message,
+    input_tokens, cached_tokens, reasoning_tokens, output_tokens, queue_ms, provider_ms, total_ms,
+    cached, correlation_id, started_at, ended_at, conversation_id
+"""
+
+_CALL_VALUES: LiteralString = """
+    %s::uuid, %s::bigint, %s::text, %s::text, %s::text, %s::text, %s::text, %s::text, %s::text, %s::text,
+    %s::integer, %s::integer, %s::integer, %s::integer, %s::float8, %s::float8, %s::float8,
+    '', %s::text, %s::timestamptz, %s::timestamptz
+"""
+
+_SAY: LiteralString = (
+    """
+said AS (
+    INSERT INTO messages
+        (conversation_id, position, role, content, model, provider, tokens, metadata, idempotency_key, created_at)
+    SELECT conversation.id, conversation.next_position + turn.place, turn.role, turn.content, turn.model,
+           turn.provider, turn.tokens, turn.metadata, turn.idempotency_key, turn.created_at
+    FROM conversation, (VALUES
+        (0, %s::text, %s::text, '', '', %s::integer, %s::jsonb, %s::text, %s::timestamptz),
+        (1, %s::text, %s::text, %s::text, %s::text, %s::integer, %s::jsonb, %s::text, %s::timestamptz)
+    ) AS turn(place, role, content, model, provider, tokens, metadata, idempotency_key, created_at)
+)
+INSERT INTO tool_calls ("""
+    + _CALL_COLUMNS
+    + ") SELECT "
+    + _CALL_VALUES
+    + ", conversation.id FROM conversation RETURNING id"
+)
+
+_BEGIN_TURN: LiteralString = _BEGIN + _SAY
+_CONTINUE_TURN: LiteralString = _CONTINUE + _SAY
+
+_RECORD: LiteralString = (
+    "INSERT INTO tool_calls (" + _CALL_COLUMNS + ") VALUES (" + _CALL_VALUES + ", %s::bigint) ON CONFLICT DO NOTHING"
+)
+
+_IS_RECORDED: LiteralString = "SELECT 1 FROM tool_calls WHERE id = %s"
+
+_FAILURES: LiteralString = """
+SELECT id, tool, model, provider, error_code, error_message, ended_at
+FROM tool_calls
+WHERE workspace = %s AND status = 'failed' AND ended_at > now() - interval '1 hour'
+ORDER BY ended_at DESC
+LIMIT %s
+"""
+
+
+async def load_conversation(
+    database: Database, *, continuation_id: UUID, workspace: str, expires_before: datetime | None, within_s: float
+) -> ConversationSoFar | None:
+    """A conversation of the workspace with all its turns, oldest first; None when the workspace has none of that id.
+
+    `expires_before`: one last used before then is `expired`; None: none is.
+    """
+    rows = await database.fetch(_LOAD, (continuation_id, workspace), within_s=within_s)
+    if not rows:
+        return None
+    id_, model, updated_at = rows[0][:3]
+    return ConversationSoFar(
+        id=id_,
+        continuation_id=continuation_id,
+        model=model,
+        expired=expires_before is not None and updated_at < expires_before,
+        turns=_turns([(role, content) for *_, role, content in rows]),
+    )
+
+
+async def write_turn(database: Database, new: NewTurn, call: EndedCall, *, within_s: float) -> bool:
+    """Writes a turn and its call record whole, or nothing; durable when it returns.
+
+    False when the conversation is gone. Raises `DatabaseAway`. May be repeated: a call is written once.
+    """
+    for attempt in range(_TRIES_FOR_A_POSITION):
+        try:
+            if new.conversation_id is None:
+                rows = await database.fetch(_BEGIN_TURN, _begin(new, call) + _say(new, call), within_s=within_s)
+            else:
+                rows = await database.fetch(_CONTINUE_TURN, _continue(new, call) + _say(new, call), within_s=within_s)
+            return bool(rows)
+        except psycopg.errors.UniqueViolation:
+            # Either this very call was written by a try whose answer got lost, or another process took the position.
+            if await database.fetch(_IS_RECORDED, (call.id,), within_s=within_s):
+                return True
+            if attempt == _TRIES_FOR_A_POSITION - 1:
+                raise
+            await asyncio.sleep(0.01 * (attempt + 1))
+    raise AssertionError("the loop returns or raises")
+
+
+async def record_call(database: Database, call: EndedCall, *, within_s: float) -> None:
+    """Writes the record of a call that added no turn. Raises `DatabaseAway`. May be repeated."""
+    await database.fetch(_RECORD, (*_call(call), call.conversation_id), within_s=within_s)
+
+
+async def recent_failures(database: Database, *, workspace: str, most: int, within_s: float) -> list[dict[str, Any]]:
+    """Failed calls of the last hour in a workspace, newest first."""
+    if most == 0:
+        return []
+    rows = await database.fetch(_FAILURES, (workspace, most), within_s=within_s)
+    names = ("call_id", "tool", "model", "provider", "error_code", "message", "ended_at")
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _turns(messages: list[tuple[str | None, str | None]]) -> tuple[Turn, ...]:
+    turns, said = [], ""
+    for role, content in messages:
+        if role == Role.USER:
+            said = content or ""
+        elif role == Role.ASSISTANT:
+            turns.append(Turn(user=said, assistant=content or ""))
+    return tuple(turns)
+
+
+def _begin(new: NewTurn, call: EndedCall) -> tuple[Any, ...]:
+    first_line = new.turn.user.strip().partition("\n")[0]
+    title = first_line if len(first_line) <= _LONGEST_TITLE else first_line[: _LONGEST_TITLE - 1] + "…"
+    details = _json(ConversationDetails(begun_by_tool=call.tool))
+    return (
+        *(new.continuation_id, call.client_id, call.workspace, title),
+        *(call.model, details, call.ended_at, call.ended_at),
+    )
+
+
+def _continue(new: NewTurn, call: EndedCall) -> tuple[Any, ...]:
+    return (call.model, call.ended_at, new.conversation_id)
+
+
+def _say(new: NewTurn, call: EndedCall) -> tuple[Any, ...]:
+    asked = MessageDetails(tool=call.tool, call_id=str(call.id))
+    answered = MessageDetails(tool=call.tool, call_id=str(call.id), reasoning=new.reasoning)
+    return (
+        *(Role.USER.value, new.turn.user, None, _json(asked), f"{call.id}:user", call.ended_at),
+        *(Role.ASSISTANT.value, new.turn.assistant, call.model, call.provider),
+        *(call.usage.output_tokens, _json(answered), f"{call.id}:assistant", call.ended_at),
+        *_call(call),
+    )
+
+
+def _call(call: EndedCall) -> tuple[Any, ...]:
+    usage = call.usage
+    return (
+        *(call.id, call.client_id, call.workspace, call.request_id, call.tool, call.model, call.provider),
+        *(call.status.value, call.error_code, call.error_message),
+        *(usage.input_tokens, usage.cached_tokens, usage.reasoning_tokens, usage.output_tokens),
+        *(call.queue_ms, call.provider_ms, call.total_ms),
+        *(call.correlation_id, call.started_at, call.ended_at),
+    )
+
+
+def _json(details: msgspec.Struct) -> str:
+    return msgspec.json.encode(details).decode()

@@ -1,0 +1,1 @@
+"""The state of calls in Redis, shared by all web processes."""

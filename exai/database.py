@@ -1,0 +1,77 @@
+"""The hot path's way to PostgreSQL: psycopg's async pool, one statement a transaction. Everything else uses the ORM."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool
+
+from exai.protocol.errors import ServiceUnavailable
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_PAUSE_S = 1.0
+
+
+class DatabaseAway(ServiceUnavailable):
+    """PostgreSQL could not be reached in the time there was."""
+
+    def __init__(self) -> None:
+        super().__init__("The hub's database cannot be reached at the moment. Try again in a few seconds.")
+
+
+class Database:
+    """Belongs to the event loop that uses it first; connections are opened then."""
+
+    def __init__(self, url: str, *, pool_size: int) -> None:
+        self._url = url
+        self._pool_size = pool_size
+        self._pool: AsyncConnectionPool | None = None
+
+    async def fetch(
+        self, statement: LiteralString, parameters: Sequence[Any] = (), *, within_s: float
+    ) -> list[tuple[Any, ...]]:
+        """The rows of one statement, committed. While PostgreSQL is away it is tried again for `within_s` seconds,
+        so a statement must be safe to repeat. Raises `DatabaseAway`, and psycopg's errors for what is wrong in itself.
+        """
+        give_up_at = time.monotonic() + within_s
+        pause_s = 0.05
+        while True:
+            try:
+                return await self._fetch_once(statement, parameters, max(0.05, give_up_at - time.monotonic()))
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                if time.monotonic() + pause_s >= give_up_at:
+                    logger.error("PostgreSQL is away: %s", type(error).__name__)
+                    raise DatabaseAway from None
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    async def close(self) -> None:
+        if self._pool is not None:
+            await self._pool.close()
+
+    async def _fetch_once(
+        self, statement: LiteralString, parameters: Sequence[Any], wait_s: float
+    ) -> list[tuple[Any, ...]]:
+        pool = self._pool or await self._open()
+        async with pool.connection(timeout=wait_s) as connection:
+            cursor = await connection.execute(statement, parameters)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def _open(self) -> AsyncConnectionPool:
+        self._pool = pool = AsyncConnectionPool(
+            self._url,
+            min_size=1,
+            max_size=self._pool_size,
+            open=False,
+            # An idle hub gives its connections back.
+            max_idle=60,
+            # The pool's own retries must not outlast a call's patience.
+            reconnect_timeout=5,
+            kwargs={"autocommit": True, "connect_timeout": 5, "options": "-c timezone=UTC", "application_name": "exai"},
+        )
+        await pool.open(wait=False)
+        return pool

@@ -1,0 +1,33 @@
+"""The models of each vendor, as data: the file beside this one, and an operator's own on top."""
+
+from pathlib import Path
+
+import msgspec
+
+from exai.providers.base import ModelInfo
+
+_BUILT_IN = Path(__file__).with_name("catalogue.json")
+
+
+class CatalogueError(Exception):
+    """An operator's catalogue that cannot be used; the message names the file and the place."""
+
+
+def load_catalogue(extension: Path | None = None) -> dict[str, tuple[ModelInfo, ...]]:
+    """Models by provider name, best first. An entry of `extension` replaces the built-in one of its id."""
+    catalogue = _read(_BUILT_IN)
+    if extension is not None:
+        for provider, models in _read(extension).items():
+            replaced = {model.id for model in models}
+            kept = [model for model in catalogue.get(provider, ()) if model.id not in replaced]
+            catalogue[provider] = (*kept, *models)
+    return catalogue
+
+
+def _read(path: Path) -> dict[str, tuple[ModelInfo, ...]]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, tuple[ModelInfo, ...]])
+    except OSError as error:
+        raise CatalogueError(f"The catalogue {path} cannot be read: {error.strerror}.") from None
+    except msgspec.DecodeError as error:
+        raise CatalogueError(f"The catalogue {path} is wrong: {error}.") from None

@@ -1,0 +1,77 @@
+"""The one table that maps what vendors answer to the hub's errors."""
+
+import msgspec
+
+from exai.protocol.errors import ContentTooLarge, HubError, ProviderFailed
+
+RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+LONGEST_REASON = 500  # characters of a vendor's message that are passed on
+
+_CONTEXT_WORDS = ("context length", "context_length", "maximum context", "too long", "token limit", "exceeds the model")
+_FILTER_WORDS = ("content_filter", "content filter", "sensitive", "unsafe")
+
+# status -> what it means, in words that say what to do. {provider} is the provider's name, {setting} where its key is.
+_MEANINGS = {
+    401: "{provider} refuses the key: check {setting}.",
+    403: "{provider} refuses the key or the model: check {setting} and what it is allowed.",
+    404: "{provider} does not know this model or address.",
+    408: "{provider} took too long to answer.",
+    429: "{provider} is over its rate limit or out of quota.",
+}
+
+
+class _VendorError(msgspec.Struct):
+    message: str = ""
+    code: str | int | None = None
+    type: str | None = None
+
+
+class _VendorErrorBody(msgspec.Struct):
+    error: _VendorError | str | None = None
+    message: str = ""
+
+
+def failure_of_status(*, provider: str, setting: str, status: int, body: bytes, secret: str) -> HubError:
+    """The error for an HTTP answer that is none. `setting` names where the key is configured; `secret`, the key
+    itself, is cut out of whatever the vendor says."""
+    reason = _reason(body, secret)
+    if status in (401, 403):
+        # Vendors repeat parts of the key here: nothing of theirs is passed on.
+        return ProviderFailed(
+            _MEANINGS[status].format(provider=provider, setting=setting),
+            provider=provider,
+            status=status,
+            retryable=False,
+        )
+    return _failure(provider=provider, status=status, reason=reason)
+
+
+def failure_in_stream(*, provider: str, error: object, secret: str) -> HubError:
+    """The error for an `error` object that came in place of the rest of a stream."""
+    return _failure(provider=provider, status=None, reason=_reason(msgspec.json.encode({"error": error}), secret))
+
+
+def _failure(*, provider: str, status: int | None, reason: str) -> HubError:
+    lowered = reason.lower()
+    if status in (400, 413, None) and any(words in lowered for words in _CONTEXT_WORDS):
+        return ContentTooLarge(f"The conversation is too long for this model. {provider} says: {reason}")
+    if any(words in lowered for words in _FILTER_WORDS):
+        message = f"{provider} refused the content: {reason}"
+        return ProviderFailed(message, provider=provider, status=status, retryable=False)
+    meaning = _MEANINGS.get(status or 0, f"{{provider}} failed{f' with status {status}' if status else ' midway'}.")
+    message = meaning.format(provider=provider, setting="") + (f" It says: {reason}" if reason else "")
+    retryable = status is None or status in RETRYABLE_STATUSES
+    return ProviderFailed(message, provider=provider, status=status, retryable=retryable)
+
+
+def _reason(body: bytes, secret: str) -> str:
+    try:
+        parsed = msgspec.json.decode(body, type=_VendorErrorBody)
+    except (msgspec.DecodeError, RecursionError):
+        return ""
+    if isinstance(parsed.error, _VendorError):
+        text = " ".join(str(part) for part in (parsed.error.code, parsed.error.message) if part)
+    else:
+        text = parsed.error or parsed.message
+    text = text.replace(secret, "…") if secret else text
+    return text.replace("\x00", "\ufffd")[:LONGEST_REASON]

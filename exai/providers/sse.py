@@ -1,0 +1,24 @@
+"""Server-sent events as vendors send them: the `data:` lines of a byte stream, however it is cut."""
+
+from collections.abc import Iterator
+
+LONGEST_LINE = 8 * 1024 * 1024  # bytes; a vendor that sends more without a line end sends no events
+
+
+class LineTooLong(Exception):
+    pass
+
+
+class EventLines:
+    """Takes pieces of bytes, gives the payloads of the `data:` lines that are complete."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        if len(self._rest) > LONGEST_LINE:
+            raise LineTooLong
+        for line in lines:
+            if line.startswith(b"data:"):
+                yield line[5:].strip()

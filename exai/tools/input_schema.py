@@ -1,0 +1,35 @@
+"""The JSON Schema of a tool's input as agents read it: flat, without titles, optional fields without null."""
+
+from typing import Any
+
+from exai.tools.base import ToolInput
+
+
+def input_schema(model: type[ToolInput]) -> dict[str, Any]:
+    schema = model.model_json_schema()
+    definitions = schema.pop("$defs", {})
+    schema.pop("description", None)
+    return {"type": "object", **_plain(schema, definitions), "required": schema.get("required", [])}
+
+
+def _plain(node: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(node, list):
+        return [_plain(item, definitions) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if reference := node.get("$ref"):
+        return _plain(definitions[reference.removeprefix("#/$defs/")], definitions)
+    plain = {}
+    for key, value in node.items():
+        if key == "properties":
+            plain[key] = {name: _plain(field, definitions) for name, field in value.items()}
+        elif key == "title" or (key == "default" and value is None):
+            continue
+        else:
+            plain[key] = _plain(value, definitions)
+    choices = plain.get("anyOf")
+    if choices and {"type": "null"} in choices:
+        plain["anyOf"] = [choice for choice in choices if choice != {"type": "null"}]
+        if len(plain["anyOf"]) == 1:
+            plain |= plain.pop("anyOf")[0]
+    return plain

@@ -1,0 +1,49 @@
+"""status: what the hub is doing, and what went wrong lately."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from exai.tools.base import Tool, ToolAnswer, ToolInput, plain_json
+from exai.tools.context import ToolContext
+from exai.version import VERSION
+
+MOST_FAILURES = 500
+
+
+class StatusInput(ToolInput):
+    model_config = ConfigDict(extra="ignore")
+
+    tail_lines: int | None = Field(30, description="How many of the last hour's failed calls to show.")
+    include_tools: bool | None = Field(False, description="Also name the tools.")
+    doctor: bool | None = Field(False, description="Also say what is not configured and how to.")
+    probe: bool | None = Field(False, description="Also ask each component whether it answers.")
+
+
+class Status(Tool[StatusInput]):
+    name = "status"
+    description = "How the hub is: uptime, connections, calls in flight, providers, recent failures of your workspace."
+    input_model = StatusInput
+
+    async def run(self, arguments: StatusInput, context: ToolContext) -> ToolAnswer:
+        hub = context.hub
+        content: dict[str, Any] = {
+            "version": VERSION,
+            "uptime_s": round((datetime.now(UTC) - hub.started_at).total_seconds()),
+            "connections": hub.connections,
+            "calls_in_flight": hub.calls_in_flight,
+            "draining": hub.draining,
+            "providers": [provider.name for provider in context.registry.providers],
+            "auto_model": context.registry.automatic().info.id,
+            "failures_last_hour": await hub.recent_failures(
+                workspace=context.caller.workspace, most=max(0, min(arguments.tail_lines or 0, MOST_FAILURES))
+            ),
+        }
+        if arguments.include_tools:
+            content["tools"] = hub.tool_names()
+        if arguments.doctor:
+            content["not_configured"] = hub.unconfigured_vendors
+        if arguments.probe:
+            content["components"] = await hub.components()
+        return plain_json(content)

@@ -1,0 +1,22 @@
+"""Every tool, in the order in which they are listed."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from exai.tools.base import Tool
+from exai.tools.chat import Chat
+from exai.tools.health import Health
+from exai.tools.listmodels import ListModels
+from exai.tools.status import Status
+from exai.tools.version import Version
+
+TOOLS: tuple[Tool[Any], ...] = (
+    Chat(),
+    ListModels(),
+    Version(),
+    Status(),
+    Health(),
+)
+
+TOOLS_BY_NAME: Mapping[str, Tool[Any]] = MappingProxyType({tool.name: tool for tool in TOOLS})
