@@ -54,7 +54,7 @@ def client_create(
         raise AccessError(f"The name {ENVIRONMENT_CLIENT} is kept for the token of EXAI_WS_TOKEN; choose another.")
     if workspace is None and ApiClient.objects.filter(workspace=name).exists():
         raise AccessError(
-            f"A workspace named {name} exists already. To share it, say so: --workspace {name}; else choose another name."
+            f"A workspace named {name} exists already. To share it: --workspace {name}; else choose another name."
         )
     token = _new_token()
     client = ApiClient(
@@ -129,4 +129,3 @@ def environment_client_update(*, token: str | None) -> None:
             "token_start": _token_start(token),
         },
     )
-

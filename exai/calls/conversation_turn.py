@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -41,19 +41,24 @@ class ConversationTurns:
         self._queues: dict[str, _Queue] = {}
 
     @asynccontextmanager
-    async def turn(self, conversation: str) -> AsyncIterator[None]:
-        """Holds the conversation for the caller alone. Raises `OverCapacity` when it stays taken for too long."""
+    async def turn(self, conversation: str, *, on_wait: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+        """Holds the conversation for the caller alone. `on_wait` is called once if it has to wait for that.
+
+        Raises `OverCapacity` when the conversation stays taken for too long.
+        """
         queue = self._queues.setdefault(conversation, _Queue())
         queue.users += 1
         try:
             give_up_at = asyncio.get_running_loop().time() + self._longest_wait_s
+            if queue.lock.locked():
+                await on_wait()
             try:
                 async with asyncio.timeout_at(give_up_at):
                     await queue.lock.acquire()
             except TimeoutError:
                 raise self._taken() from None
             try:
-                async with self._lease(conversation, give_up_at):
+                async with self._lease(conversation, give_up_at, on_wait):
                     yield
             finally:
                 queue.lock.release()
@@ -63,9 +68,11 @@ class ConversationTurns:
                 del self._queues[conversation]
 
     @asynccontextmanager
-    async def _lease(self, conversation: str, give_up_at: float) -> AsyncIterator[None]:
+    async def _lease(
+        self, conversation: str, give_up_at: float, on_wait: Callable[[], Awaitable[None]]
+    ) -> AsyncIterator[None]:
         key, owner = f"exai:conversation-turn:{conversation}", secrets.token_hex(8)
-        if not await self._acquire(key, owner, give_up_at):
+        if not await self._acquire(key, owner, give_up_at, on_wait):
             yield
             return
         renewal = asyncio.create_task(self._keep(key, owner))
@@ -76,13 +83,15 @@ class ConversationTurns:
             with contextlib.suppress(RedisError, OSError):
                 await self._redis.eval(_RELEASE, 1, key, owner)
 
-    async def _acquire(self, key: str, owner: str, give_up_at: float) -> bool:
+    async def _acquire(self, key: str, owner: str, give_up_at: float, on_wait: Callable[[], Awaitable[None]]) -> bool:
         """Whether the lease is held; not when Redis is away."""
         loop, pause_s = asyncio.get_running_loop(), _POLL_S
         try:
             while not await self._redis.set(key, owner, nx=True, px=LEASE_MS):
                 if loop.time() + pause_s > give_up_at:
                     raise self._taken()
+                if pause_s == _POLL_S:
+                    await on_wait()
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 1.5, _LONGEST_POLL_S)
         except (RedisError, OSError) as error:

@@ -6,7 +6,9 @@ from django.db import models
 from django.utils import timezone
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
-_plain_name = RegexValidator(NAME_PATTERN, "Up to 64 lower-case letters, digits, dots, - and _; a letter or digit first.")
+_plain_name = RegexValidator(
+    NAME_PATTERN, "Up to 64 lower-case letters, digits, dots, - and _; a letter or digit first."
+)
 
 
 class Scope(models.TextChoices):

@@ -24,7 +24,7 @@ from exai.protocol.frames import (
 LONGEST_REQUEST_ID = 256  # characters
 LONGEST_HELLO = 64 * 1024  # characters
 
-_requests = msgspec.json.Decoder(Request)
+_requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _encoder = msgspec.json.Encoder()
 _operations = (ListTools, CallTool, ToolCall, Cancel, Resume, Ping, Health, RotateToken)
 OPERATIONS = tuple(str(operation.__struct_config__.tag) for operation in _operations)
@@ -100,9 +100,7 @@ def _diagnose(text: str, error: Exception) -> BadFrame:
         return BadFrame(
             InvalidRequest("The frame is nested too deeply."), msgspec.json.decode(named[1]) if named else None
         )
-    without_surrogates = _SURROGATE.sub(
-        lambda match: match[0] if match[0] == r"\\" else r"\ufffd", text
-    )
+    without_surrogates = _SURROGATE.sub(lambda match: match[0] if match[0] == r"\\" else r"\ufffd", text)
     try:
         probe = msgspec.json.decode(without_surrogates, type=_Probe)
     except (msgspec.DecodeError, RecursionError):

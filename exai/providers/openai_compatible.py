@@ -140,7 +140,9 @@ class OpenAICompatible:
             )
         return self._session
 
-    async def _read(self, response: aiohttp.ClientResponse, reader: "_AnswerReader") -> AsyncGenerator[AnswerEvent, None]:
+    async def _read(
+        self, response: aiohttp.ClientResponse, reader: "_AnswerReader"
+    ) -> AsyncGenerator[AnswerEvent, None]:
         if response.content_type != "text/event-stream":
             for event in reader.read_whole(await response.read()):
                 yield event
@@ -255,5 +257,3 @@ class _AnswerReader:
         return ProviderFailed(
             f"{self._provider} {what}.", provider=self._provider, retryable=True, partial_text=self.text_so_far
         )
-
-

@@ -34,7 +34,8 @@ def is_secret(field: FieldInfo) -> bool:
 
 def _bare_type(field: FieldInfo) -> tuple[Any, list[Any]]:
     """The type without `| None` and `Annotated`, and the constraints found on the way."""
-    kind, metadata = field.annotation, list(field.metadata)
+    kind: Any = field.annotation
+    metadata = list(field.metadata)
     if get_origin(kind) in (Union, types.UnionType):
         kind = next(member for member in get_args(kind) if member is not types.NoneType)
     while hasattr(kind, "__metadata__"):

@@ -1,1 +1,1 @@
-"""What can be asked. A tool is a name, a description, an input model and one `run`; it knows neither Django nor the wire."""
+"""What can be asked. A tool is a name, a description, an input model and one `run`; it knows no Django, no wire."""

@@ -80,6 +80,7 @@ class ToolContext:
         self.progress = progress
         self.provider_seconds = 0.0
         self.provider_name = ""
+        self.model_name = ""
         self._earlier_turns = earlier_turns
         self._last_model = last_model
         self._emit = emit
@@ -96,7 +97,7 @@ class ToolContext:
         messages.append(ChatMessage("user", prompt))
         request = ModelRequest(served.info.id, tuple(messages), temperature)
 
-        self.provider_name = served.provider.name
+        self.provider_name, self.model_name = served.provider.name, served.info.id
         await self.progress(f"Calling {served.info.id}")
         text: list[str] = []
         reasoning: list[str] = []

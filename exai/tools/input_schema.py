@@ -19,7 +19,7 @@ def _plain(node: Any, definitions: dict[str, Any]) -> Any:
         return node
     if reference := node.get("$ref"):
         return _plain(definitions[reference.removeprefix("#/$defs/")], definitions)
-    plain = {}
+    plain: dict[str, Any] = {}
     for key, value in node.items():
         if key == "properties":
             plain[key] = {name: _plain(field, definitions) for name, field in value.items()}

@@ -24,8 +24,7 @@ class ListModels(Tool[ListModelsInput]):
                 "auto": context.registry.automatic().info.id,
                 "configured_providers": [provider.name for provider in context.registry.providers],
                 "not_configured": [
-                    {"provider": vendor, "set": setting}
-                    for vendor, setting in context.hub.unconfigured_vendors.items()
+                    {"provider": vendor, "set": setting} for vendor, setting in context.hub.unconfigured_vendors.items()
                 ],
             }
         )

@@ -1,0 +1,1 @@
+"""How calls enter: connections, authentication, and the execution of a call."""

@@ -1,0 +1,88 @@
+"""The last frame of a call: a tool's answer, or the error that took its place, in its envelope."""
+
+from typing import Any
+
+import msgspec
+
+from exai.protocol.errors import HubError
+from exai.protocol.frames import CallToolResult, ErrorBody, ErrorFrame, RequestId, TextOutput
+from exai.protocol.values import ContinuationOffer, Envelope, LatencyMetrics, Usage
+from exai.tools.base import ToolAnswer
+
+_encoder = msgspec.json.Encoder()
+
+
+def success(
+    request_id: RequestId,
+    tool: str,
+    answer: ToolAnswer,
+    *,
+    offer: ContinuationOffer | None,
+    stored: bool,
+    latency: LatencyMetrics,
+) -> CallToolResult:
+    """`stored` False: the answer is paid for, but the conversation could not keep it."""
+    usage = usage_metadata(answer.usage)
+    unstored: dict[str, Any] = {} if stored else {"stored": False}
+    if answer.plain:
+        text = answer.content
+    else:
+        envelope = Envelope(
+            status=answer.status if offer is None else "continuation_available",
+            content=answer.content,
+            content_type=answer.content_type,
+            metadata={
+                "tool_name": tool,
+                "model_used": answer.model,
+                "provider_used": answer.provider,
+                "conversation_ready": offer is not None,
+                "usage": usage,
+                **answer.metadata,
+                **unstored,
+            },
+            continuation_offer=offer,
+        )
+        text = _encoder.encode(envelope).decode()
+    metadata: dict[str, Any] = {"latency_metrics": latency, **unstored}
+    if answer.model:
+        metadata["usage"] = usage
+    return CallToolResult(request_id=request_id, ok=True, outputs=[TextOutput(text, metadata)])
+
+
+def failure(
+    request_id: RequestId, tool: str, error: HubError, *, latency: LatencyMetrics | None = None
+) -> CallToolResult:
+    envelope = Envelope(
+        status="error",
+        content=error.message,
+        content_type="text",
+        metadata={"tool_name": tool, "error_code": error.code.value, "conversation_ready": False},
+    )
+    return CallToolResult(
+        request_id=request_id,
+        ok=False,
+        outputs=[
+            TextOutput(_encoder.encode(envelope).decode(), {} if latency is None else {"latency_metrics": latency})
+        ],
+        error=_body(error),
+    )
+
+
+def error_frame(request_id: RequestId | None, error: HubError) -> ErrorFrame:
+    """The answer to a frame that is no call."""
+    return ErrorFrame(request_id=request_id, error=_body(error))
+
+
+def usage_metadata(usage: Usage) -> dict[str, Any]:
+    """Tokens as the vendor counted them. The cost is unknown as long as the hub has no prices."""
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "cost": None,
+    }
+
+
+def _body(error: HubError) -> ErrorBody:
+    return ErrorBody(error.code.value, error.message, error.details or None)

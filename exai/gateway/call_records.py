@@ -1,0 +1,75 @@
+"""The records of calls that added no turn: written beside the answer, not before it."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+
+from conversations.models import CallStatus
+from conversations.records import EndedCall
+from conversations.statements import record_call
+from exai.database import Database, DatabaseAway
+from exai.gateway.running_call import RunningCall
+from exai.protocol.errors import CallCancelled, HubError
+from exai.protocol.values import Usage
+
+logger = logging.getLogger(__name__)
+
+_PATIENCE_S = 30.0
+_MOST_WAITING = 1000
+_LONGEST_MESSAGE = 2000
+_LONGEST_TOOL_NAME = 64
+
+
+def ended_call(call: RunningCall, *, usage: Usage | None = None, error: HubError | None = None) -> EndedCall:
+    """The record of a call as it stands now: a failed one when there is an error."""
+    if error is None:
+        status = CallStatus.SUCCEEDED
+    else:
+        status = CallStatus.CANCELLED if isinstance(error, CallCancelled) else CallStatus.FAILED
+    latency = call.latency()
+    tool = call.tool_name or call.request.tool_name
+    return EndedCall(
+        id=call.id,
+        client_id=call.request.client.id,
+        workspace=call.request.client.workspace,
+        request_id=str(call.request.request_id),
+        tool=tool[:_LONGEST_TOOL_NAME],
+        status=status,
+        correlation_id=str(call.id),
+        started_at=call.started_at,
+        ended_at=datetime.now(UTC),
+        conversation_id=call.conversation_id,
+        model=call.model,
+        provider=call.provider,
+        error_code=error.code.value if error else "",
+        error_message=error.message[:_LONGEST_MESSAGE] if error else "",
+        usage=usage or Usage(),
+        queue_ms=latency.queue_ms,
+        provider_ms=latency.provider_ms,
+        total_ms=latency.latency_ms,
+    )
+
+
+class CallRecords:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._writing: set[asyncio.Task[None]] = set()
+
+    def add(self, call: EndedCall) -> None:
+        """Writes the record soon. While PostgreSQL is away, records beyond a bound are dropped, which is logged."""
+        if len(self._writing) >= _MOST_WAITING:
+            logger.error("the record of call %s is dropped: PostgreSQL is away and too many wait", call.id)
+            return
+        task = asyncio.create_task(self._write(call))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def drain(self) -> None:
+        if self._writing:
+            await asyncio.wait(set(self._writing), timeout=_PATIENCE_S)
+
+    async def _write(self, call: EndedCall) -> None:
+        try:
+            await record_call(self._database, call, within_s=_PATIENCE_S)
+        except DatabaseAway:
+            logger.error("the record of call %s is lost: PostgreSQL was away for too long", call.id)
