@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Iterator
+from urllib.parse import unquote, urlsplit
 
 import structlog
 from pydantic import BaseModel, SecretStr
@@ -11,8 +12,14 @@ from structlog.typing import EventDict, WrappedLogger
 from exai.settings.hub import HubSettings
 
 _HIDDEN = "…"
+_SHORTEST_PASSWORD = 8  # a shorter one of a URL, such as `exai`, is an ordinary word in many lines
 # Chatty below these levels: uvicorn tells of every connection.
-_QUIETER = {"asyncio": logging.WARNING, "uvicorn": logging.WARNING, "celery": logging.INFO, "psycopg.pool": logging.ERROR}
+_QUIETER = {
+    "asyncio": logging.WARNING,
+    "uvicorn": logging.WARNING,
+    "celery": logging.INFO,
+    "psycopg.pool": logging.ERROR,
+}
 
 
 def configure_logs(settings: HubSettings) -> None:
@@ -63,5 +70,14 @@ def _secrets_of(settings: BaseModel) -> Iterator[str]:
         for part in value if isinstance(value, tuple) else (value,):
             if isinstance(part, SecretStr) and part.get_secret_value():
                 yield part.get_secret_value()
+                yield from _password_in(part.get_secret_value())
             elif isinstance(part, BaseModel):
                 yield from _secrets_of(part)
+
+
+def _password_in(url: str) -> Iterator[str]:
+    """The password of a database's URL as it stands there and as it is: its driver may show it alone."""
+    password = urlsplit(url).password if "://" in url else None
+    if password and len(password) >= _SHORTEST_PASSWORD:
+        yield password
+        yield unquote(password)

@@ -9,7 +9,7 @@ from conversations.records import EndedCall
 from conversations.statements import record_call
 from exai.database import Database, DatabaseAway
 from exai.gateway.running_call import RunningCall
-from exai.protocol.errors import CallCancelled, HubError
+from exai.protocol.errors import CallAbandoned, CallCancelled, HubError
 from exai.protocol.values import Usage
 
 logger = logging.getLogger(__name__)
@@ -22,10 +22,6 @@ _LONGEST_TOOL_NAME = 64
 
 def ended_call(call: RunningCall, *, usage: Usage | None = None, error: HubError | None = None) -> EndedCall:
     """The record of a call as it stands now: a failed one when there is an error."""
-    if error is None:
-        status = CallStatus.SUCCEEDED
-    else:
-        status = CallStatus.CANCELLED if isinstance(error, CallCancelled) else CallStatus.FAILED
     latency = call.latency()
     tool = call.tool_name or call.request.tool_name
     return EndedCall(
@@ -34,7 +30,7 @@ def ended_call(call: RunningCall, *, usage: Usage | None = None, error: HubError
         workspace=call.request.client.workspace,
         request_id=str(call.request.request_id),
         tool=tool[:_LONGEST_TOOL_NAME],
-        status=status,
+        status=_status(error),
         correlation_id=str(call.id),
         started_at=call.started_at,
         ended_at=datetime.now(UTC),
@@ -48,6 +44,18 @@ def ended_call(call: RunningCall, *, usage: Usage | None = None, error: HubError
         provider_ms=latency.provider_ms,
         total_ms=latency.latency_ms,
     )
+
+
+def _status(error: HubError | None) -> CallStatus:
+    match error:
+        case None:
+            return CallStatus.SUCCEEDED
+        case CallCancelled():
+            return CallStatus.CANCELLED
+        case CallAbandoned():
+            return CallStatus.ABANDONED
+        case _:
+            return CallStatus.FAILED
 
 
 class CallRecords:

@@ -49,7 +49,7 @@ class Continuation:
             continuation_id=continuation_id,
             workspace=workspace,
             expires_before=self._expires_before(),
-            within_s=_LOAD_PATIENCE_S,
+            within_s=min(_LOAD_PATIENCE_S, self._settings.tool_timeout_secs),
         )
         if conversation is None or conversation.expired:
             raise _not_found()

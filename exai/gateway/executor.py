@@ -20,7 +20,7 @@ from exai.gateway.checks import CheckedCall, check_call
 from exai.gateway.continuation import Continuation
 from exai.gateway.hub import HubState
 from exai.gateway.running_call import CallRequest, RunningCall, Send
-from exai.protocol.errors import CallCancelled, CallTimeout, HubError, InternalError, ServiceUnavailable
+from exai.protocol.errors import CallAbandoned, CallCancelled, CallTimeout, HubError, InternalError, ServiceUnavailable
 from exai.protocol.values import ContinuationOffer
 from exai.providers.registry import Registry
 from exai.settings.gateway import GatewaySettings
@@ -49,6 +49,7 @@ class Executor:
         self._continuation = Continuation(settings=settings, database=database, turns=turns)
         self._records = CallRecords(database)
         self._running: set[asyncio.Task[None]] = set()
+        self._out_of_time = False
 
     def start(self, request: CallRequest, send: Send) -> RunningCall:
         """Runs a call on a task of its own; it goes on when the connection is lost."""
@@ -59,9 +60,10 @@ class Executor:
         return call
 
     async def drain(self, *, within_s: float) -> None:
-        """Lets running calls finish, cancels what is left then, and writes what is still to be recorded."""
+        """Lets running calls finish, abandons what is left then, and writes what is still to be recorded."""
         if self._running:
             await asyncio.wait(set(self._running), timeout=within_s)
+        self._out_of_time = True
         for task in list(self._running):
             task.cancel()
         if self._running:
@@ -75,10 +77,10 @@ class Executor:
         except HubError as error:
             await self._fail(call, error)
         except asyncio.CancelledError:
-            # A cancel by the client, or the end of the process: either way the caller hears of it.
+            # Cancelled by the client, or at the end of the process: either way the caller hears of it.
             if call.task is not None:
                 call.task.uncancel()
-            await self._fail(call, CallCancelled("The call was cancelled."))
+            await self._fail(call, CallAbandoned() if self._out_of_time else CallCancelled("The call was cancelled."))
         except Exception:  # whatever a tool or the hub did wrong, the caller is answered
             reference = secrets.token_hex(6)
             logger.exception("call %s failed, reference %s", call.id, reference)

@@ -22,11 +22,15 @@ class ErrorCode(StrEnum):
 
 
 class HubError(Exception):
-    """An error with words for the caller: `message` says what happened and what to do, `details` holds values."""
+    """An error with words for the caller: `message` says what happened and what to do, `details` holds values.
+
+    The names of details may be a caller's own, such as those of fields that there are not, so they may also be
+    `message` and `self`.
+    """
 
     code: ClassVar[ErrorCode] = ErrorCode.INTERNAL_ERROR
 
-    def __init__(self, message: str, **details: Any) -> None:
+    def __init__(self, message: str, /, **details: Any) -> None:
         super().__init__(message)
         self.message = message
         self.details = details
@@ -73,8 +77,15 @@ class ServiceUnavailable(HubError):
 
     code = ErrorCode.SERVICE_UNAVAILABLE
 
-    def __init__(self, message: str, **details: Any) -> None:
+    def __init__(self, message: str, /, **details: Any) -> None:
         super().__init__(message, retryable=True, **details)
+
+
+class CallAbandoned(ServiceUnavailable):
+    """The process that ran the call had to stop before it ended."""
+
+    def __init__(self) -> None:
+        super().__init__("The hub had to stop before the call ended. Call again.", retry_after=1)
 
 
 class ContentTooLarge(HubError):
