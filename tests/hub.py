@@ -56,7 +56,8 @@ class RunningHub:
     """One web process on a free port of loopback, ready to serve; a context manager that starts and stops it.
 
     Its methods block. `environment` holds the settings, with those of the databases; nothing else is inherited.
-    `command` are the interpreter's arguments of another server than the hub's own, which takes `--fd` likewise.
+    Ready is when `ready_path` answers 200. `command` are the interpreter's arguments of another server than the hub's
+    own, which takes `--fd` likewise.
     """
 
     def __init__(
@@ -66,11 +67,13 @@ class RunningHub:
         command: Sequence[str] = ("-m", "exai.web"),
         project_dir: Path = PROJECT_DIR,
         ready_timeout_s: float = _READY_TIMEOUT_S,
+        ready_path: str = "/health/ready",
     ) -> None:
         self._environment = hub_environment(environment)
         self._command = tuple(command)
         self._project_dir = project_dir
         self._ready_timeout_s = ready_timeout_s
+        self._ready_path = ready_path
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed by __exit__
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
@@ -151,7 +154,7 @@ class RunningHub:
                 return
             time.sleep(_POLL_S)
         raise TimeoutError(
-            f"The hub was not ready within {self._ready_timeout_s} s, /health/ready answered {answer}:\n"
+            f"The hub was not ready within {self._ready_timeout_s} s, {self._ready_path} answered {answer}:\n"
             f"{self.log_text()[-4000:]}"
         )
 
@@ -159,7 +162,7 @@ class RunningHub:
         """The status; the socket listens already, so a request waits for the process to come up."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
         try:
-            connection.request("GET", "/health/ready")
+            connection.request("GET", self._ready_path)
             response = connection.getresponse()
             response.read()
             return str(response.status)

@@ -214,7 +214,7 @@ async def test_calls_of_one_connection_run_at_the_same_time(
         started = time.monotonic()
         for number in range(9):
             await connection.start("chat", {"prompt": "Hi", "model": model}, number)
-        ended = set()
+        ended: set[int] = set()
         while len(ended) < 9:
             frame = await connection.receive()
             if frame["op"] == "call_tool_res":

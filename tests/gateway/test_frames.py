@@ -186,7 +186,7 @@ async def test_version_answers_at_once_during_a_long_call(
     async with wire(hub.ws_url, token) as connection:
         await connection.start("chat", {"prompt": "slow", "model": model}, "slow")
         await connection.until("call_tool_ack", "slow")
-        order = []
+        order: list[str] = []
         for request_id in ("v1", "v2"):
             await connection.start("version", {}, request_id)
         while len(order) < 3:

@@ -1,0 +1,93 @@
+"""Which figures there are, what each is compared with, and what is aimed at."""
+
+import statistics
+from collections import defaultdict
+from typing import Literal, NamedTuple
+
+Side = Literal["hub", "baseline", "compared"]
+
+UPSTREAM = "upstream directly"
+ECHO = "bare ASGI echo"
+
+
+class Figure(NamedTuple):
+    name: str
+    title: str
+    unit: str
+    baseline: str | None = None
+    """What the baseline's side of the figure is."""
+    below: float | None = None
+    """The aim: less than this."""
+    at_least: float | None = None
+    """The aim: this or more."""
+
+    def met(self, value: float) -> bool | None:
+        """Whether the aim is met; None when there is none."""
+        if self.below is not None:
+            return value < self.below
+        if self.at_least is not None:
+            return value >= self.at_least
+        return None
+
+    @property
+    def aim(self) -> str:
+        if self.below is not None:
+            return f"< {self.below:g} {self.unit}"
+        return "" if self.at_least is None else f"≥ {self.at_least:g} {self.unit}"
+
+
+FIGURES = (
+    Figure("chat_p50", "chat, one connection, p50", "ms", UPSTREAM),
+    Figure("chat_p99", "chat, one connection, p99", "ms", UPSTREAM),
+    Figure("chat_added_p50", "  added by the hub, p50", "ms", below=2.5),
+    Figure("chat_added_p99", "  added by the hub, p99", "ms"),
+    Figure("calls_per_second", "chat at saturation, one process", "/s", ECHO, at_least=600),
+    Figure("cpu_per_call", "  CPU a call, web process", "ms", ECHO, below=1.3),
+    Figure("web_busy", "  web process, of one core", "%", ECHO),
+    Figure("generator_busy", "  load generator, of one core", "%", ECHO),
+    Figure("saturated_p99", "  latency at saturation, p99", "ms", ECHO),
+    Figure("open_rate", "chat at half of capacity: arrivals", "/s"),
+    Figure("open_p50", "  from the intended start, p50", "ms", UPSTREAM),
+    Figure("open_p99", "  from the intended start, p99", "ms", UPSTREAM),
+    Figure("open_added_p50", "  added by the hub, p50", "ms"),
+    Figure("open_added_p99", "  added by the hub, p99", "ms"),
+    Figure("first_chunk_p50", "first chunk of a stream, p50", "ms", UPSTREAM),
+    Figure("first_chunk_added_p50", "  added by the hub, p50", "ms"),
+    Figure("memory_per_connection", "memory an idle connection", "KB", ECHO, below=45),
+    Figure("list_tools_p50", "list_tools, p50", "ms", f"{ECHO} of as many bytes"),
+    Figure("list_tools_bytes", "  its size", "bytes"),
+    Figure("parallel_chats", "9 chats at once, upstream of 200 ms", "s", UPSTREAM, below=0.25),
+    Figure("version_slowest", "slowest version during a long call", "ms", "while idle", below=20),
+)
+
+
+class Spread(NamedTuple):
+    minimum: float
+    median: float
+    maximum: float
+    rounds: list[float]
+
+    @classmethod
+    def of(cls, rounds: list[float]) -> "Spread":
+        return cls(min(rounds), statistics.median(rounds), max(rounds), rounds)
+
+
+class Samples:
+    """One value a round for each side of each figure."""
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[str, Side], list[float]] = defaultdict(list)
+
+    def add(self, figure: str, side: Side, value: float) -> None:
+        self._values[figure, side].append(value)
+
+    def spread(self, figure: str, side: Side) -> Spread | None:
+        values = self._values.get((figure, side))
+        return Spread.of(values) if values else None
+
+    def ratio(self, figure: str) -> Spread | None:
+        """The hub's value by that of the other commit, round by round; None when any is not positive."""
+        pairs = list(zip(self._values[figure, "hub"], self._values[figure, "compared"], strict=False))
+        if not pairs or min(min(pair) for pair in pairs) <= 0:
+            return None
+        return Spread.of([hub / compared for hub, compared in pairs])

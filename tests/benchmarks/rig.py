@@ -1,0 +1,96 @@
+"""The processes that are measured: hubs with databases of their own, the upstream, the bare echo."""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from exai.embedded.engines import start_engines
+from exai.settings.hub import parse
+from tests.benchmarks.connections import STEADY
+from tests.benchmarks.figures import Side
+from tests.benchmarks.plan import Plan
+from tests.hub import PROJECT_DIR, RunningHub, create_client, manage
+from tests.upstream import Upstream
+
+TRICKLING, SLOW, FIRST_LONG, LONG = "trickling", "slow-200ms", "long-first", "long"
+
+# Settings by which the benchmark lifts a limit of the hub; printed with the figures.
+RAISED_LIMITS: dict[str, str] = {}
+
+
+class Variant(NamedTuple):
+    """A commit's hub, ready to be started: its databases run and are migrated, its client exists."""
+
+    side: Side
+    project_dir: Path
+    environment: dict[str, str]
+    token: str
+
+    def hub(self) -> RunningHub:
+        return RunningHub(self.environment, project_dir=self.project_dir)
+
+
+@contextmanager
+def prepared(side: Side, project_dir: Path, upstream: Upstream) -> Iterator[Variant]:
+    with tempfile.TemporaryDirectory(prefix="exai-bench-") as data_dir:
+        engines = start_engines(parse({"EXAI_DATA_DIR": data_dir}))
+        try:
+            models = [STEADY, TRICKLING, SLOW, FIRST_LONG, LONG]
+            endpoint = {"name": "bench", "url": upstream.url, "key": "bench-key", "models": models}
+            environment = {
+                **engines.environment(),
+                "EXAI_DATA_DIR": data_dir,
+                "EXAI_ENDPOINTS": json.dumps([endpoint]),
+                **RAISED_LIMITS,
+            }
+            manage(environment, "migrate", "--no-input", project_dir=project_dir)
+            token = create_client(environment, "bench", project_dir=project_dir)
+            yield Variant(side, project_dir, environment, token)
+        finally:
+            engines.close()
+
+
+def echo_server() -> RunningHub:
+    return RunningHub({}, command=("-m", "tests.benchmarks.echo"))
+
+
+def teach(upstream: Upstream, plan: Plan) -> None:
+    """How the models answer; `steady` answers at once."""
+    upstream.behave(TRICKLING, chunks=4, chunk_delay_s=0.005)
+    upstream.behave(SLOW, delay_s=0.2)
+    upstream.behave(FIRST_LONG, delay_s=plan.first_long_call_s)
+    upstream.behave(LONG, delay_s=plan.long_call_s)
+
+
+@contextmanager
+def checked_out(ref: str) -> Iterator[Path]:
+    """A worktree of the commit in a temporary folder, gone afterwards. Raises `RuntimeError` for an unknown ref."""
+    with tempfile.TemporaryDirectory(prefix="exai-bench-ref-") as folder:
+        worktree = Path(folder) / "worktree"
+        commit = _git("rev-parse", "--verify", "--end-of-options", f"{ref}^{{commit}}")
+        _git("worktree", "add", "--detach", "--quiet", str(worktree), commit)
+        try:
+            yield worktree
+        finally:
+            _git("worktree", "remove", "--force", str(worktree))
+
+
+def commit_name(project_dir: Path) -> str:
+    """The short hash, with `-dirty` when files have been changed since; `unknown` outside a checkout."""
+    try:
+        return _git("describe", "--always", "--dirty", "--exclude=*", project_dir=project_dir)
+    except (RuntimeError, OSError):
+        return "unknown"
+
+
+def _git(*arguments: str, project_dir: Path = PROJECT_DIR) -> str:
+    command = [shutil.which("git") or "git", *arguments]
+    done = subprocess.run(command, cwd=project_dir, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"git {arguments[0]}: {done.stderr.strip()}")
+    return done.stdout.strip()
