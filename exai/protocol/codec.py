@@ -32,8 +32,11 @@ OPERATIONS = tuple(str(operation.__struct_config__.tag) for operation in _operat
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{3,64}")
 # An escaped NUL; pairs of backslashes before it are escaped backslashes, not part of it.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-_SURROGATE = re.compile(r"\\\\|\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
-_REQUEST_ID = re.compile(r'"request_id"\s*:\s*("[^"\\]{1,256}"|\d{1,19})')
+# An escaped surrogate, after what is to be left alone: an escaped backslash, a whole pair.
+_LONE_SURROGATE = re.compile(
+    r"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
+_REQUEST_ID = re.compile(r'"request_id"\s*:\s*("[^"\\\x00-\x1f]{1,256}"|0|-?[1-9]\d{0,18})\s*[,}]')
 
 
 class _Probe(msgspec.Struct):
@@ -85,7 +88,7 @@ def decode_request(text: str) -> Request:
         request = _requests.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
         raise _diagnose(text, error) from None
-    if isinstance(request.request_id, str) and len(request.request_id) > LONGEST_REQUEST_ID:
+    if request.request_id is not None and len(str(request.request_id)) > LONGEST_REQUEST_ID:
         reason = f"longer than {LONGEST_REQUEST_ID} characters"
         raise BadFrame(InvalidValue(f"request_id is {reason}.", request_id=reason), request.request_id)
     if "\\u0000" in text and _NUL.search(text):
@@ -100,7 +103,7 @@ def _diagnose(text: str, error: Exception) -> BadFrame:
         return BadFrame(
             InvalidRequest("The frame is nested too deeply."), msgspec.json.decode(named[1]) if named else None
         )
-    without_surrogates = _SURROGATE.sub(lambda match: match[0] if match[0] == r"\\" else r"\ufffd", text)
+    without_surrogates = _LONE_SURROGATE.sub(lambda match: match[1] or r"\ufffd", text)
     try:
         probe = msgspec.json.decode(without_surrogates, type=_Probe)
     except (msgspec.DecodeError, RecursionError):

@@ -14,13 +14,14 @@ class CatalogueError(Exception):
 
 
 def load_catalogue(extension: Path | None = None) -> dict[str, tuple[ModelInfo, ...]]:
-    """Models by provider name, best first. An entry of `extension` replaces the built-in one of its id."""
+    """Models by provider name, best first. An entry of `extension` replaces the built-in one of its id; others come
+    last."""
     catalogue = _read(_BUILT_IN)
     if extension is not None:
         for provider, models in _read(extension).items():
-            replaced = {model.id for model in models}
-            kept = [model for model in catalogue.get(provider, ()) if model.id not in replaced]
-            catalogue[provider] = (*kept, *models)
+            # A replaced entry keeps its place: the order is that of preference.
+            merged = {model.id: model for model in (*catalogue.get(provider, ()), *models)}
+            catalogue[provider] = tuple(merged.values())
     return catalogue
 
 

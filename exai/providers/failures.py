@@ -1,14 +1,18 @@
 """The one table that maps what vendors answer to the hub's errors."""
 
+import json
+
 import msgspec
 
 from exai.protocol.errors import ContentTooLarge, HubError, ProviderFailed
+from exai.providers.answer_text import AnswerText
 
 RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 LONGEST_REASON = 500  # characters of a vendor's message that are passed on
 
 _CONTEXT_WORDS = ("context length", "context_length", "maximum context", "too long", "token limit", "exceeds the model")
 _FILTER_WORDS = ("content_filter", "content filter", "sensitive", "unsafe")
+_FILTER_FINISHES = frozenset({"content_filter", "sensitive"})  # "sensitive" is GLM's word
 
 # status -> what it means, in words that say what to do. {provider} is the provider's name, {setting} where its key is.
 _MEANINGS = {
@@ -34,7 +38,11 @@ class _VendorErrorBody(msgspec.Struct):
 def failure_of_status(*, provider: str, setting: str, status: int, body: bytes, secret: str) -> HubError:
     """The error for an HTTP answer that is none. `setting` names where the key is configured; `secret`, the key
     itself, is cut out of whatever the vendor says."""
-    reason = _reason(body, secret)
+    try:
+        # Not msgspec: it refuses a whole body for half of a surrogate pair.
+        reason = _reason(json.loads(body), secret)
+    except (ValueError, RecursionError):
+        reason = ""
     if status in (401, 403):
         # Vendors repeat parts of the key here: nothing of theirs is passed on.
         return ProviderFailed(
@@ -48,7 +56,15 @@ def failure_of_status(*, provider: str, setting: str, status: int, body: bytes, 
 
 def failure_in_stream(*, provider: str, error: object, secret: str) -> HubError:
     """The error for an `error` object that came in place of the rest of a stream."""
-    return _failure(provider=provider, status=None, reason=_reason(msgspec.json.encode({"error": error}), secret))
+    return _failure(provider=provider, status=None, reason=_reason({"error": error}, secret))
+
+
+def failure_of_finish(*, provider: str, reason: str | None, partial_text: str) -> HubError | None:
+    """The error for an answer that the vendor itself ended early for what it says; None for any other end."""
+    if reason not in _FILTER_FINISHES:
+        return None
+    message = f"{provider} refused the content: its filter ended the answer ({reason})."
+    return ProviderFailed(message, provider=provider, retryable=False, partial_text=partial_text)
 
 
 def _failure(*, provider: str, status: int | None, reason: str) -> HubError:
@@ -64,14 +80,15 @@ def _failure(*, provider: str, status: int | None, reason: str) -> HubError:
     return ProviderFailed(message, provider=provider, status=status, retryable=retryable)
 
 
-def _reason(body: bytes, secret: str) -> str:
+def _reason(body: object, secret: str) -> str:
     try:
-        parsed = msgspec.json.decode(body, type=_VendorErrorBody)
-    except (msgspec.DecodeError, RecursionError):
+        parsed = msgspec.convert(body, _VendorErrorBody)
+    except (msgspec.ValidationError, RecursionError):
         return ""
     if isinstance(parsed.error, _VendorError):
         text = " ".join(str(part) for part in (parsed.error.code, parsed.error.message) if part)
     else:
         text = parsed.error or parsed.message
     text = text.replace(secret, "…") if secret else text
-    return text.replace("\x00", "\ufffd")[:LONGEST_REASON]
+    cleaner = AnswerText()
+    return (cleaner.clean(text) + cleaner.rest())[:LONGEST_REASON]

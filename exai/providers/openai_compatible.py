@@ -5,6 +5,7 @@ A vendor that answers with plain JSON all the same is read too, to the same resu
 """
 
 import json
+import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -16,10 +17,11 @@ from exai.protocol.errors import HubError, ProviderFailed
 from exai.protocol.values import Usage
 from exai.providers.answer_text import AnswerText
 from exai.providers.base import AnswerEvent, Finished, ModelInfo, ModelRequest, ReasoningDelta, TextDelta
-from exai.providers.failures import failure_in_stream, failure_of_status
+from exai.providers.failures import failure_in_stream, failure_of_finish, failure_of_status
 from exai.providers.sse import EventLines, LineTooLong
 
 LONGEST_ERROR_BODY = 64 * 1024  # bytes
+_RETRY_AFTER = re.compile(r"[0-9]{1,6}")  # seconds; the other form, a date, is not read
 
 
 class _PromptDetails(msgspec.Struct):
@@ -104,10 +106,11 @@ class OpenAICompatible:
                 finally:
                     if not reader.finished:
                         response.close()  # the vendor stops working on an answer that nobody reads
-        except aiohttp.ServerTimeoutError:
+        except aiohttp.SocketTimeoutError:
             raise self._gone("was silent for too long", reader) from None
         except (aiohttp.ClientError, OSError) as error:
-            where = "broke off its answer" if reader.text_so_far else "cannot be reached"
+            began = isinstance(error, aiohttp.ClientPayloadError) or reader.text_so_far
+            where = "broke off its answer" if began else "cannot be reached"
             raise self._gone(f"{where} ({type(error).__name__})", reader) from None
 
     async def close(self) -> None:
@@ -160,13 +163,17 @@ class OpenAICompatible:
         yield reader.finish()
 
     async def _failure(self, response: aiohttp.ClientResponse) -> HubError:
-        body = await response.content.read(LONGEST_ERROR_BODY)
+        body = bytearray()
+        async for piece in response.content.iter_any():  # a single read gives what has arrived, not all of it
+            body += piece
+            if len(body) >= LONGEST_ERROR_BODY:
+                break
         response.close()
         failure = failure_of_status(
-            provider=self.name, setting=self._key_setting, status=response.status, body=body, secret=self._key
+            provider=self.name, setting=self._key_setting, status=response.status, body=bytes(body), secret=self._key
         )
         wait = response.headers.get("Retry-After", "")
-        if wait.isdigit():
+        if _RETRY_AFTER.fullmatch(wait):
             failure.details["retry_after"] = int(wait)
         return failure
 
@@ -207,15 +214,18 @@ class _AnswerReader:
     def finish(self) -> Finished:
         if self._finish_reason is None and not (self.done and self._pieces):
             raise self._broken("broke off its answer")
+        refusal = failure_of_finish(provider=self._provider, reason=self._finish_reason, partial_text=self.text_so_far)
+        if refusal is not None:
+            raise refusal
         self.finished = True
         usage = self._usage or _Usage()
-        prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+        prompt, completion = usage.prompt_tokens_details or _PromptDetails(), usage.completion_tokens_details
         return Finished(
             reason=self._finish_reason or "stop",
             usage=Usage(
                 input_tokens=usage.prompt_tokens,
                 output_tokens=usage.completion_tokens,
-                cached_tokens=prompt.cached_tokens if prompt else usage.cached_tokens,
+                cached_tokens=usage.cached_tokens if prompt.cached_tokens is None else prompt.cached_tokens,
                 reasoning_tokens=completion.reasoning_tokens if completion else None,
             ),
         )

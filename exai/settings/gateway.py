@@ -60,6 +60,7 @@ class GatewaySettings(BaseModel):
     conversation_timeout_hours: float = Field(
         24,
         ge=0,
+        le=876_000,
         validation_alias="CONVERSATION_TIMEOUT_HOURS",
         description="A conversation unused for so long cannot be continued; 0 = never ends.",
     )

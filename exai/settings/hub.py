@@ -5,6 +5,7 @@ The only reader of the environment. Nothing else in the project touches `os.envi
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from exai.settings.server import PROJECT_DIR, ServerSettings
 from exai.settings.storage import StorageSettings
 
 ENV_FILE_VARIABLE = "EXAI_ENV_FILE"
+_LONGEST_SHOWN_VALUE = 200  # characters
 # Read before the settings, or handed from the supervisor to its children: known, but not settings.
 _OTHER_VARIABLES = frozenset({ENV_FILE_VARIABLE})
 
@@ -51,22 +53,29 @@ def variable_names(field: FieldInfo) -> list[str]:
 
 
 def read_environment() -> dict[str, str]:
-    """The variables of `.env` (or the file that `EXAI_ENV_FILE` names) and of the environment, which wins."""
-    path = Path(os.environ.get(ENV_FILE_VARIABLE, PROJECT_DIR / ".env"))
+    """The variables of `.env` (or the file that `EXAI_ENV_FILE` names) and of the environment, which wins.
+
+    Raises `ConfigurationError` when the file that is named is not there.
+    """
+    named = os.environ.get(ENV_FILE_VARIABLE, "").strip()
+    path = Path(named or PROJECT_DIR / ".env")
+    if named and not path.exists():
+        raise ConfigurationError([f"{ENV_FILE_VARIABLE}={named!r}: there is no such file"])
     from_file = {name: value for name, value in dotenv_values(path).items() if value is not None}
     return {**from_file, **os.environ}
 
 
 def parse(environment: Mapping[str, str]) -> HubSettings:
-    """The settings that these variables give; an empty one counts as absent. Raises `ConfigurationError`."""
-    given = {name: value for name, value in environment.items() if value.strip()}
+    """The settings that these variables give, without the spaces and line ends around a value; an empty one counts
+    as absent. Raises `ConfigurationError`."""
+    given = {name: stripped for name, value in environment.items() if (stripped := value.strip())}
     problems = _contradicting_aliases(given)
     try:
         settings = HubSettings.model_validate(given)
     except ValidationError as error:
         problems += _explain(error, given)
         wrong = {str(detail["loc"][0]) for detail in error.errors() if detail["loc"]}
-        problems += _problems_between_settings(given, wrong)
+        problems += [problem for problem in _problems_between_settings(given, wrong) if problem not in problems]
     else:
         if not problems:
             return settings
@@ -112,10 +121,15 @@ def _explain(error: ValidationError, given: Mapping[str, str]) -> list[str]:
         field = fields[str(detail["loc"][0])]
         name = next(name for name in variable_names(field) if name in given)
         inner = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"][1:])
-        shown = "" if inner or is_secret(field) else f"={given[name]!r}"
+        shown = "" if inner or is_secret(field) else f"={_without_password(given[name])[:_LONGEST_SHOWN_VALUE]!r}"
         wanted = message if inner or detail["type"] == "value_error" else f"should be {expectation(field)}"
         problems.append(f"{name}{inner}{shown}: {wanted}")
     return problems
+
+
+def _without_password(value: str) -> str:
+    """The value, or the address in it, without the `user:password@` that some addresses hold."""
+    return re.sub(r"//.*@", "//…@", value, flags=re.DOTALL)
 
 
 def _problems_between_settings(given: Mapping[str, str], wrong: set[str]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from exai.settings.values import HttpUrl, Json, Seconds
+from exai.settings.values import ApiKey, HttpUrl, Json, Seconds
 
 _RESERVED_NAMES = {"kimi", "glm", "exai"}
 
@@ -27,7 +27,7 @@ class Endpoint(BaseModel):
 
     name: str = Field(min_length=1, max_length=40)
     url: HttpUrl
-    key: SecretStr = SecretStr("")
+    key: ApiKey = SecretStr("")
     models: tuple[EndpointModel, ...] = Field(min_length=1)
 
     @field_validator("models", mode="before")
@@ -48,7 +48,7 @@ class Endpoint(BaseModel):
 
 
 class ProviderSettings(BaseModel):
-    kimi_api_key: SecretStr | None = Field(
+    kimi_api_key: ApiKey | None = Field(
         None,
         validation_alias=AliasChoices("MOONSHOT_API_KEY", "KIMI_API_KEY"),
         description="Key for Kimi (Moonshot); without one Kimi is not offered.",
@@ -58,7 +58,7 @@ class ProviderSettings(BaseModel):
         validation_alias="KIMI_API_URL",
         description="Base URL of Kimi.",
     )
-    glm_api_key: SecretStr | None = Field(
+    glm_api_key: ApiKey | None = Field(
         None,
         validation_alias=AliasChoices("ZAI_API_KEY", "GLM_API_KEY", "ZHIPUAI_API_KEY"),
         description="Key for GLM (Z.ai); without one GLM is not offered.",

@@ -1,6 +1,7 @@
 """Where the hub listens, what it is called from outside, and where it keeps its data."""
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -12,6 +13,8 @@ from exai.settings.values import CommaSeparated, HttpUrl, Seconds
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+# As Django's ALLOWED_HOSTS has them: a name, an address, `.example.com` with all below it, `*` for any.
+_HOST_NAME = re.compile(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]")
 
 
 def _known_zone(name: str) -> str:
@@ -23,7 +26,20 @@ def _known_zone(name: str) -> str:
 
 
 def _below_project(path: Path) -> Path:
-    return (PROJECT_DIR / path.expanduser()).absolute()
+    try:
+        return (PROJECT_DIR / path.expanduser()).absolute()
+    except RuntimeError:
+        raise ValueError("should be a path; the home folder that it names is not known") from None
+
+
+def _without_brackets(host: str) -> str:
+    return host.removeprefix("[").removesuffix("]")
+
+
+def _host_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(_HOST_NAME.fullmatch(name) for name in names):
+        raise ValueError("should be host names separated by commas, without https:// and without ports")
+    return names
 
 
 def is_loopback(host: str) -> bool:
@@ -34,7 +50,7 @@ def is_loopback(host: str) -> bool:
 
 
 class ServerSettings(BaseModel):
-    host: str = Field(
+    host: Annotated[str, AfterValidator(_without_brackets)] = Field(
         "127.0.0.1",
         validation_alias=AliasChoices("EXAI_HOST", "EXAI_WS_HOST"),
         description="Address to listen on. Any but loopback needs `EXAI_ALLOWED_HOSTS` or `EXAI_PUBLIC_URL`.",
@@ -53,7 +69,7 @@ class ServerSettings(BaseModel):
         validation_alias="EXAI_WEB_PROCESSES",
         description="Web processes; they share one listening socket.",
     )
-    allowed_hosts: CommaSeparated = Field(
+    allowed_hosts: Annotated[CommaSeparated, AfterValidator(_host_names)] = Field(
         (),
         validation_alias="EXAI_ALLOWED_HOSTS",
         description="Host names that clients reach the hub by, separated by commas. Loopback names always work.",

@@ -26,12 +26,14 @@ class StorageSettings(BaseModel):
     conversation_retention_days: int = Field(
         0,
         ge=0,
+        le=36_500,
         validation_alias="EXAI_CONVERSATION_RETENTION_DAYS",
         description="Conversations unused for longer are removed; 0 keeps them for ever.",
     )
     call_retention_days: int = Field(
         400,
         ge=0,
+        le=36_500,
         validation_alias="EXAI_CALL_RETENTION_DAYS",
         description="Call records older than this are removed; 0 keeps them for ever.",
     )

@@ -2,9 +2,11 @@
 
 import json
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+_BAD_PORT = "should have a port from 1 to 65535; special characters of a password are written %XX"
 
 
 def _split_at_commas(value: object) -> object:
@@ -18,39 +20,76 @@ def _read_json(value: object) -> object:
         return value
     try:
         return json.loads(value)
+    except RecursionError:
+        raise ValueError("should be JSON (it is nested too deeply)") from None
     except ValueError as error:
         # Only the place: the text may hold keys.
         place = f" (it breaks at character {error.pos})" if isinstance(error, json.JSONDecodeError) else ""
         raise ValueError(f"should be JSON{place}") from None
 
 
-def _check_scheme(url: str, schemes: tuple[str, ...]) -> None:
+def _split_url(url: str, *schemes: str) -> SplitResult:
     try:
-        scheme = urlsplit(url).scheme
+        parts = urlsplit(url)
     except ValueError:
-        scheme = ""
-    if scheme not in schemes:
+        parts = urlsplit("")
+    if parts.scheme not in schemes:
         raise ValueError("should be a URL: " + " or ".join(f"{scheme}://…" for scheme in schemes))
+    return parts
+
+
+def _check_port(parts: SplitResult) -> None:
+    try:
+        _ = parts.port
+    except ValueError:
+        # The message of that error repeats a piece of the password where one holds an unescaped / or #.
+        raise ValueError(_BAD_PORT) from None
 
 
 def _http_url(url: str) -> str:
-    _check_scheme(url, ("https", "http"))
+    parts = _split_url(url, "https", "http")
+    _check_port(parts)
+    if not parts.hostname:
+        raise ValueError("should be a URL with a host: https://HOST/…")
+    if "@" in parts.netloc:
+        # Such an address is shown in messages, and HTTP takes no second way to authenticate beside a key.
+        raise ValueError("should hold no user and password")
     return url.rstrip("/")
 
 
 def _postgresql_url(url: SecretStr) -> SecretStr:
-    _check_scheme(url.get_secret_value(), ("postgresql", "postgres"))
+    _split_url(url.get_secret_value(), "postgresql", "postgres")
+    # Its library takes time to load, and most hubs have no such URL.
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        conninfo_to_dict(url.get_secret_value())
+    except ProgrammingError:
+        # The message of that error repeats the password.
+        raise ValueError(
+            "should be postgresql://USER:PASSWORD@HOST:PORT/NAME, with %XX for special characters in the password"
+        ) from None
     return url
 
 
 def _redis_url(url: SecretStr) -> SecretStr:
-    _check_scheme(url.get_secret_value(), ("redis", "rediss", "unix"))
+    _check_port(_split_url(url.get_secret_value(), "redis", "rediss", "unix"))
     return url
+
+
+def _api_key(key: SecretStr) -> SecretStr:
+    """A key travels in an HTTP header, where a line end that came along from a file would break every request."""
+    plain = key.get_secret_value().strip()
+    if not plain.isascii() or not plain.isprintable() or " " in plain:
+        raise ValueError("should be one word of printable ASCII characters")
+    return SecretStr(plain)
 
 
 CommaSeparated = Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)]
 Json = BeforeValidator(_read_json)
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+ApiKey = Annotated[SecretStr, AfterValidator(_api_key)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 # URLs of databases are secrets: they may hold a password.
 PostgresqlUrl = Annotated[SecretStr, AfterValidator(_postgresql_url)]

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.gateway.wire import envelope, wire
 from tests import hub as hub_process
+from tests.gateway.wire import envelope, wire
 
 _PATIENCE_S = 30.0
 
