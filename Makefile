@@ -16,7 +16,7 @@ lint: .venv/installed-dev
 	@$(PY) -m ruff format --check --quiet . || { echo 'Not formatted: run `make fmt`.'; exit 1; }
 	@$(PY) -m ruff check --quiet .
 	@$(PY) -m mypy
-	@$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' --no-timings
+	@$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 	@$(PY) manage.py makemigrations --check --dry-run
 
 fmt: .venv/installed-dev

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -70,6 +71,9 @@ def _secrets_of(settings: BaseModel) -> Iterator[str]:
         for part in value if isinstance(value, tuple) else (value,):
             if isinstance(part, SecretStr) and part.get_secret_value():
                 yield part.get_secret_value()
+                # Libraries tell of a server without the rest of its URL.
+                if password := urlsplit(part.get_secret_value()).password:
+                    yield password
                 yield from _password_in(part.get_secret_value())
             elif isinstance(part, BaseModel):
                 yield from _secrets_of(part)

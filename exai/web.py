@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 
 
 class DrainingServer(uvicorn.Server):
-    """A first signal drains, a second one ends at once."""
+    """The first signal drains; a SIGINT after it ends at once. A second SIGTERM does not: service managers send one to
+    every process, and the supervisor sends another."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -36,7 +37,7 @@ class DrainingServer(uvicorn.Server):
         await gateway().close()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._loop is None or self._draining is not None:
+        if self._loop is None or (self._draining is not None and sig == signal.SIGINT):
             self.should_exit = self.force_exit = True
         else:
             self._loop.call_soon_threadsafe(self._start_drain)

@@ -122,6 +122,10 @@ class RunningHub:
     def terminate(self, timeout_s: float = 40) -> int:
         """Sends SIGTERM and waits for the end; gives the exit code. Raises `subprocess.TimeoutExpired`."""
         self.begin_terminate()
+        return self.wait(timeout_s)
+
+    def wait(self, timeout_s: float = 40) -> int:
+        """Waits for the end; gives the exit code. Raises `subprocess.TimeoutExpired`."""
         return self._running().wait(timeout_s)
 
     def begin_terminate(self) -> None:

@@ -24,7 +24,7 @@ from exai.settings.storage import StorageSettings
 ENV_FILE_VARIABLE = "EXAI_ENV_FILE"
 _LONGEST_SHOWN_VALUE = 200  # characters
 # Read before the settings, or handed from the supervisor to its children: known, but not settings.
-_OTHER_VARIABLES = frozenset({ENV_FILE_VARIABLE})
+_OTHER_VARIABLES = frozenset({ENV_FILE_VARIABLE, "EXAI_PARENT_FD"})
 
 
 class HubSettings(LogSettings, ProviderSettings, GatewaySettings, StorageSettings, ServerSettings):

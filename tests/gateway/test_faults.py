@@ -222,7 +222,7 @@ async def test_a_fault_of_the_hub_is_answered_with_a_reference_and_no_traceback(
     assert token not in log
 
 
-async def test_a_second_signal_does_not_wait(
+async def test_a_second_sigterm_changes_nothing_but_a_sigint_ends_at_once(
     hub_environment: dict[str, str], token: str, upstream: Upstream, model: str
 ) -> None:
     upstream.behave(model, delay_s=30)
@@ -233,6 +233,8 @@ async def test_a_second_signal_does_not_wait(
             hub.begin_terminate()
             await _until_draining(connection)
             os.kill(hub.pid, signal.SIGTERM)
+            await _until_draining(connection)
             started = time.monotonic()
-            await asyncio.to_thread(hub.terminate)
+            os.kill(hub.pid, signal.SIGINT)
+            await asyncio.to_thread(hub.wait)
             assert time.monotonic() - started < 10
