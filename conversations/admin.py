@@ -24,6 +24,7 @@ class MessageInline(ReadOnly, TabularInline):  # type: ignore[misc]
     ordering = ("position",)
     extra = 0
     can_delete = False
+    hide_title = True
 
 
 @admin.register(Conversation)

@@ -4,6 +4,7 @@ import secrets
 import sys
 from urllib.parse import urlsplit
 
+from django.templatetags.static import static
 from psycopg.conninfo import conninfo_to_dict
 
 from exai.settings.hub import hub_settings
@@ -101,6 +102,7 @@ LOGIN_URL = "admin:login"
 USE_TZ = True
 TIME_ZONE = _hub.time_zone
 USE_I18N = False
+DATETIME_FORMAT = "Y-m-d H:i:s T"
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [PROJECT_DIR / "static"]
@@ -120,6 +122,25 @@ UNFOLD = {
     "SITE_TITLE": "EXAI",
     "SITE_HEADER": "EXAI",
     "SITE_SYMBOL": "hub",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("exai/mark.svg")},
+    ],
+    # The accent of static/exai/tokens.css, from light to dark.
+    "COLORS": {
+        "primary": {
+            "50": "#edf2ff",
+            "100": "#dbe4ff",
+            "200": "#bac8ff",
+            "300": "#8ea6ff",
+            "400": "#748ffc",
+            "500": "#5c7cfa",
+            "600": "#3b5bdb",
+            "700": "#364fc7",
+            "800": "#2f44ad",
+            "900": "#283a94",
+            "950": "#1b2766",
+        },
+    },
 }
 
 # Django configures nothing: exai.logs does, once a process.
