@@ -24,7 +24,12 @@ def pytest_load_initial_conftests() -> Generator[None, object, object]:
         os.environ["REDIS_URL"] = os.environ["REDIS_URL"].replace("db=0", f"db={int(number) + 1}")
     else:
         _start()
-    return (yield)
+    try:
+        return (yield)
+    except BaseException:
+        # A conftest that cannot be imported: pytest ends without unconfiguring.
+        pytest_unconfigure()
+        raise
 
 
 def pytest_unconfigure() -> None:

@@ -81,7 +81,8 @@ def make_socket_dir(identity: Identity) -> Path:
     $XDG_RUNTIME_DIR comes last: a hub that outlives its login would lose its sockets with it.
     """
     tried = []
-    for base in dict.fromkeys([tempfile.gettempdir(), "/tmp", os.environ.get("XDG_RUNTIME_DIR", "")]):
+    bases = [tempfile.gettempdir(), "/tmp", os.environ.get("XDG_RUNTIME_DIR", "")]  # noqa: S108  mkdtemp makes it private
+    for base in dict.fromkeys(bases):
         if not base:
             continue
         tried.append(base)

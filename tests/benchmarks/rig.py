@@ -38,6 +38,8 @@ class Variant(NamedTuple):
 @contextmanager
 def prepared(side: Side, project_dir: Path, upstream: Upstream) -> Iterator[Variant]:
     with tempfile.TemporaryDirectory(prefix="exai-bench-") as data_dir:
+        # The engines' own user must get to its folder in there when this runs as root.
+        Path(data_dir).chmod(0o711)
         engines = start_engines(parse({"EXAI_DATA_DIR": data_dir}))
         try:
             models = [STEADY, TRICKLING, SLOW, FIRST_LONG, LONG]
