@@ -28,6 +28,7 @@ WITHOUT_DATABASE = frozenset(
         "help",
         "makemessages",
         "makemigrations",
+        "settings_table",
         "startapp",
         "startproject",
         "version",

@@ -35,7 +35,10 @@ class ApiClientForm(ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = ApiClient
-        fields = ("workspace", "scopes", "enabled", "expires_at")
+        fields = (
+            *("workspace", "scopes", "enabled", "expires_at"),
+            *("max_inflight", "session_max_inflight", "frame_rate"),
+        )
 
 
 @admin.register(ApiClient)
@@ -45,7 +48,7 @@ class ApiClientAdmin(ModelAdmin):  # type: ignore[misc]
     list_filter = ("enabled", "workspace")
     search_fields = ("name", "workspace")
     readonly_fields = ("name", "token_start", "last_used_at", "created_at")
-    fields = (*readonly_fields, "workspace", "scopes", "enabled", "expires_at")
+    fields = (*readonly_fields, *ApiClientForm.Meta.fields)
     actions = ("disable", "enable")
 
     @admin.display(description="scopes")

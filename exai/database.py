@@ -30,6 +30,7 @@ class Database:
         self._url = url
         self._pool_size = pool_size
         self._pool: AsyncConnectionPool | None = None
+        self.away = False  # the last statement did not get through
 
     async def fetch(
         self, statement: LiteralString, parameters: Sequence[Any] = (), *, within_s: float
@@ -41,8 +42,11 @@ class Database:
         pause_s = 0.05
         while True:
             try:
-                return await self._fetch_once(statement, parameters, max(0.05, give_up_at - time.monotonic()))
+                rows = await self._fetch_once(statement, parameters, max(0.05, give_up_at - time.monotonic()))
+                self.away = False
+                return rows
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                self.away = True
                 if time.monotonic() + pause_s >= give_up_at:
                     logger.error("PostgreSQL is away: %s", type(error).__name__)
                     raise DatabaseAway from None

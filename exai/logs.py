@@ -3,7 +3,6 @@
 import logging
 import sys
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -71,17 +70,18 @@ def _secrets_of(settings: BaseModel) -> Iterator[str]:
         for part in value if isinstance(value, tuple) else (value,):
             if isinstance(part, SecretStr) and part.get_secret_value():
                 yield part.get_secret_value()
-                # Libraries tell of a server without the rest of its URL.
-                if password := urlsplit(part.get_secret_value()).password:
-                    yield password
                 yield from _password_in(part.get_secret_value())
             elif isinstance(part, BaseModel):
                 yield from _secrets_of(part)
 
 
-def _password_in(url: str) -> Iterator[str]:
-    """The password of a database's URL as it stands there and as it is: its driver may show it alone."""
-    password = urlsplit(url).password if "://" in url else None
+def _password_in(secret: str) -> Iterator[str]:
+    """The password of a database's URL, as it stands there and as it is: libraries tell of a server without the rest
+    of its URL."""
+    try:
+        password = urlsplit(secret).password
+    except ValueError:
+        return  # a key, not a URL
     if password and len(password) >= _SHORTEST_PASSWORD:
         yield password
         yield unquote(password)

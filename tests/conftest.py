@@ -59,6 +59,7 @@ def hub_environment(hub_database_url: str, upstream: Upstream) -> dict[str, str]
         "DATABASE_URL": hub_database_url,
         "EXAI_ENDPOINTS": json.dumps([endpoint]),
         "EXAI_WS_PROGRESS_INTERVAL_SECS": "0.2",
+        "EXAI_SLOT_LEASE_SECS": "2",
         "EXAI_SECRET_KEY": "a key for the tests, of 32 characters and more",
     }
 

@@ -14,18 +14,18 @@ _PATIENCE_S = 5.0
 
 _FIND: LiteralString = """
 WITH found AS (
-    SELECT id, name, workspace, scopes, token_hash FROM clients
+    SELECT id, name, workspace, scopes, token_hash, max_inflight, session_max_inflight, frame_rate FROM clients
     WHERE token_hash = %s AND enabled AND (expires_at IS NULL OR expires_at > now())
 ), touched AS (
     UPDATE clients SET last_used_at = now() FROM found
     WHERE clients.id = found.id
       AND (clients.last_used_at IS NULL OR clients.last_used_at < now() - interval '1 minute')
 )
-SELECT id, name, workspace, scopes, token_hash FROM found
+SELECT id, name, workspace, scopes, token_hash, max_inflight, session_max_inflight, frame_rate FROM found
 """
 
 _STILL_VALID: LiteralString = """
-SELECT id, name, workspace, scopes, token_hash FROM clients
+SELECT id, name, workspace, scopes, token_hash, max_inflight, session_max_inflight, frame_rate FROM clients
 WHERE id = ANY(%s) AND enabled AND (expires_at IS NULL OR expires_at > now())
 """
 
@@ -38,6 +38,9 @@ class AuthenticatedClient(msgspec.Struct, frozen=True):
     workspace: str
     scopes: frozenset[str]
     token_hash: str
+    max_inflight: int | None = None
+    session_max_inflight: int | None = None
+    frame_rate: int | None = None
 
     def __repr__(self) -> str:
         return f"<AuthenticatedClient {self.name}>"
@@ -64,5 +67,5 @@ async def still_valid(database: Database, client_ids: Collection[int]) -> set[Au
 
 
 def _client(row: tuple[Any, ...]) -> AuthenticatedClient:
-    id_, name, workspace, scopes, digest = row
-    return AuthenticatedClient(id_, name, workspace, frozenset(scopes), digest)
+    id_, name, workspace, scopes, digest, *limits = row
+    return AuthenticatedClient(id_, name, workspace, frozenset(scopes), digest, *limits)

@@ -13,17 +13,22 @@ from channels.db import database_sync_to_async
 from channels.exceptions import StopConsumer
 
 from exai.access import AccessError, client_replace_token
+from exai.calls.kept_calls import CallGone
+from exai.calls.limits import Bucket, frame_buckets
+from exai.calls.redis_link import RedisAway
 from exai.database import DatabaseAway
+from exai.gateway.addresses import client_address, is_loopback
 from exai.gateway.answers import error_frame
 from exai.gateway.authentication import AuthenticatedClient, authenticate
+from exai.gateway.following import follow_call
 from exai.gateway.gateway import gateway
 from exai.gateway.origin import origin_allowed
-from exai.gateway.presence import UNAUTHORIZED
+from exai.gateway.presence import POLICY_VIOLATION, UNAUTHORIZED
 from exai.gateway.running_call import CallRequest, RunningCall, utc_timestamp
 from exai.models import Scope
 from exai.protocol import frames
 from exai.protocol.codec import BadFrame, BadHello, decode_hello, decode_request, encode
-from exai.protocol.errors import InvalidRequest, InvalidValue, NotFound
+from exai.protocol.errors import InvalidRequest, InvalidValue, NotFound, OverCapacity, ServiceUnavailable
 from exai.version import PROTOCOL_VERSION, VERSION
 
 logger = logging.getLogger(__name__)
@@ -41,8 +46,14 @@ class ToolConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no type
     def __init__(self) -> None:
         super().__init__()
         self.gateway = gateway()
+        self.id = secrets.token_hex(8)
+        self.session_id = ""
+        self.address = ""
+        self.limited_address = ""  # empty: loopback, which has no limits of its own
         self.client: AuthenticatedClient | None = None
-        self._calls: dict[frames.RequestId, RunningCall] = {}
+        self._calls: dict[frames.RequestId, list[RunningCall]] = {}
+        self._following: set[asyncio.Task[None]] = set()
+        self._undelivered: list[str] = []
         self._open = False
         self._hello_timer: asyncio.TimerHandle | None = None
 
@@ -61,17 +72,21 @@ class ToolConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no type
         if not origin_allowed(self.scope["headers"], self.gateway.settings.accepted_hosts):
             await self.base_send({"type": "websocket.close", "code": 1008, "reason": "origin not allowed"})
             raise StopConsumer
-        self._open = True
-        self.gateway.presence.add(self)
-        self._hello_timer = asyncio.get_running_loop().call_later(
-            self.gateway.settings.ws_hello_timeout, self._hello_is_late
-        )
+        settings = self.gateway.settings
+        self.address = client_address(self.scope.get("client"), self.scope["headers"], settings.trusted_proxies)
+        self.limited_address = "" if is_loopback(self.address) else self.address
         await self.base_send({"type": "websocket.accept"})
+        if reason := await self.gateway.presence.enter(self):
+            await self.base_send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": reason})
+            return
+        self._open = True
+        self._hello_timer = asyncio.get_running_loop().call_later(settings.ws_hello_timeout, self._hello_is_late)
 
     async def websocket_receive(self, message: Any) -> None:
         text = message.get("text")
         if not self._open:
             return
+        self._heard()
         if self.client is None:
             await self._greet(text)
         elif text is None:
@@ -90,7 +105,7 @@ class ToolConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no type
 
     def _leave(self) -> None:
         self._open = False
-        self.gateway.presence.remove(self)
+        self.gateway.presence.leave(self)
         if self._hello_timer is not None:
             self._hello_timer.cancel()
 
@@ -113,7 +128,7 @@ class ToolConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no type
             return
         if self._hello_timer is not None:
             self._hello_timer.cancel()
-        self.client = client
+        self.client, self.session_id = client, hello.session_id
         await self._send(
             frames.HelloAck(ok=True, session_id=hello.session_id, protocol=PROTOCOL_VERSION, server=f"EXAI {VERSION}")
         )
@@ -133,19 +148,30 @@ class ToolConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no type
                 await self._start_call(client, request.request_id, request.name, request.arguments)
             case frames.ToolCall():
                 await self._start_tool_call(client, request)
+            case _:
+                await self._serve_small(request, client)
+
+    async def _serve_small(self, request: frames.Request, client: AuthenticatedClient) -> None:
+        """Serves what is no call, once it has its token."""
+        try:
+            await self.gateway.admission.take_token(self._buckets(client))
+        except OverCapacity as refused:
+            await self._send(error_frame(request.request_id, refused))
+            return
+        match request:
             case frames.Ping():
                 await self._send(frames.Pong(request_id=request.request_id, timestamp=utc_timestamp()))
             case frames.Cancel():
-                call = self._calls.get(request.request_id)
-                found = call is not None and call.cancel()
+                found = await self._cancel(client, request.request_id)
                 await self._send(frames.Cancelled(request_id=request.request_id, found=found))
             case frames.ListTools():
                 await self._list_tools(client, request)
             case frames.Health():
                 await self._send(self._health(request))
             case frames.Resume():
-                unknown = NotFound("No call is kept under this request_id.")
-                await self._send(error_frame(request.request_id, unknown))
+                task = asyncio.create_task(self._resume(client, request))
+                self._following.add(task)
+                task.add_done_callback(self._following.discard)
             case frames.RotateToken():
                 await self._rotate_token(client, request)
 
@@ -161,15 +187,73 @@ class ToolConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no type
     ) -> None:
         if request_id is None:
             request_id = secrets.token_hex(8)
-        elif request_id in self._calls:
-            running = InvalidRequest("A call with this request_id is running on this connection.")
-            await self._send(error_frame(request_id, running))
-            return
         # Copied: the arguments as received are a view into the whole frame.
         request = CallRequest(request_id, name, msgspec.Raw(bytes(arguments)), client)
-        call = self.gateway.executor.start(request, self._send)
-        self._calls[request_id] = call
-        call.when_done(lambda: self._calls.pop(request_id, None))
+        call = self.gateway.executor.start(request, self)
+        same_id = self._calls.setdefault(request_id, [])
+        same_id.append(call)
+        call.when_done(lambda: self._forget(request_id, call))
+
+    def _forget(self, request_id: frames.RequestId, call: RunningCall) -> None:
+        self._calls[request_id].remove(call)
+        if not self._calls[request_id]:
+            del self._calls[request_id]
+
+    async def _cancel(self, client: AuthenticatedClient, request_id: frames.RequestId) -> bool:
+        """Cancels a call of this connection, else of any connection of the client; whether there was one."""
+        here = self._calls.get(request_id, [])
+        found = [call.cancel() for call in here if call.attached_to is None]
+        if any(found):
+            return True
+        kept, process = self.gateway.kept, self.gateway.process
+        try:
+            attached = [call.attached_to for call in here if call.attached_to]
+            call_id = (
+                attached[0]
+                if attached
+                else await kept.named(
+                    client=str(client.id), session=f"{client.id}:{self.session_id}", request_id=request_id
+                )
+            )
+            owner = await kept.owner(call_id) if call_id else None
+        except RedisAway:
+            return False
+        if call_id is None or owner is None:
+            return False
+        if owner == process.id:
+            return self.gateway.executor.cancel(call_id)
+        process.tell(owner, "cancel", call_id)
+        return True
+
+    async def _resume(self, client: AuthenticatedClient, request: frames.Resume) -> None:
+        try:
+            call_id = await self.gateway.kept.named(
+                client=str(client.id), session=f"{client.id}:{self.session_id}", request_id=request.request_id
+            )
+            if call_id is None:
+                raise CallGone
+            await follow_call(
+                self.gateway.kept,
+                call_id,
+                self,
+                request_id=request.request_id,
+                heartbeat_s=self.gateway.settings.ws_progress_interval_secs,
+                after=request.after,
+            )
+        except CallGone:
+            unknown = NotFound("Nothing is kept of a call of this request_id; ask again.")
+            await self._send(error_frame(request.request_id, unknown))
+        except RedisAway:
+            away = ServiceUnavailable("What is kept of calls is out of reach at the moment. Try again.", retry_after=1)
+            await self._send(error_frame(request.request_id, away))
+
+    def _buckets(self, client: AuthenticatedClient) -> tuple[Bucket, ...]:
+        return frame_buckets(
+            self.gateway.settings,
+            address=self.limited_address,
+            session=f"{client.id}:{self.session_id}",
+            client_refill=client.frame_rate,
+        )
 
     async def _list_tools(self, client: AuthenticatedClient, request: frames.ListTools) -> None:
         tools = self.gateway.tool_catalogue if client.may(Scope.TOOLS) else msgspec.Raw(b"[]")
@@ -184,7 +268,7 @@ class ToolConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no type
                 t=time.time(),
                 uptime_human=str(datetime.now(UTC) - hub.started_at).partition(".")[0],
                 sessions=hub.connections,
-                global_capacity=None,
+                global_capacity=hub.capacity,
                 global_inflight=hub.calls_in_flight,
                 tool_count=len(hub.tool_names()),
             ),
@@ -202,12 +286,34 @@ class ToolConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no type
                 error = refused.args[0]
         await self._send(frames.RotateTokenResult(request_id=request.request_id, ok=error is None, error=error))
 
+    @property
+    def is_open(self) -> bool:
+        return self._open
+
+    def is_attached(self, call_id: str) -> bool:
+        """Whether this connection gets the frames of that call as its own."""
+        running = (call for calls in self._calls.values() for call in calls)
+        return any(str(call.id) == call_id for call in running)
+
+    def await_delivery(self, call_id: str) -> None:
+        """The result of the call was sent: it has arrived once the client is heard of again."""
+        if self._open:
+            self._undelivered.append(call_id)
+
+    def _heard(self) -> None:
+        for call_id in self._undelivered:
+            self.gateway.kept.deliver(call_id)
+        self._undelivered.clear()
+
     async def _send(self, frame: msgspec.Struct) -> None:
+        await self.send_text(encode(frame))
+
+    async def send_text(self, text: str) -> None:
         """Sends a frame; one for a connection that is gone goes nowhere."""
         if not self._open:
             return
         try:
-            await self.base_send({"type": "websocket.send", "text": encode(frame)})
+            await self.base_send({"type": "websocket.send", "text": text})
         except (OSError, RuntimeError):
             # The servers' words for a socket that closed in this moment (uvicorn: RuntimeError, ClientDisconnected).
             self._leave()

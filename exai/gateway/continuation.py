@@ -1,49 +1,40 @@
-"""Continuing a conversation: finding it, having it alone for the length of a call, and offering to go on."""
+"""Continuing a conversation: which one, whether it may go on, and the offer to go on from here."""
 
-import time
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from conversations.records import ConversationSoFar
 from conversations.statements import load_conversation
-from exai.calls.conversation_turn import ConversationTurns
 from exai.database import Database
 from exai.gateway.checks import CheckedCall
-from exai.gateway.running_call import RunningCall
 from exai.protocol.errors import InvalidValue, NotFound
 from exai.protocol.values import ContinuationOffer
 from exai.settings.gateway import GatewaySettings
 
-_LOAD_PATIENCE_S = 10.0
+_LOAD_PATIENCE_S = 2.0
 
 
 class Continuation:
-    def __init__(self, *, settings: GatewaySettings, database: Database, turns: ConversationTurns) -> None:
+    def __init__(self, *, settings: GatewaySettings, database: Database) -> None:
         self._settings = settings
         self._database = database
-        self._turns = turns
 
-    async def take(self, call: RunningCall, checked: CheckedCall, held: AsyncExitStack) -> ConversationSoFar | None:
-        """The conversation that the call continues, the caller's alone until `held` is closed; None for a new one.
-
-        Raises `NotFound` (unknown, foreign or expired, in the same words), `InvalidValue` when it is full,
-        `OverCapacity` when another call has it for too long, `DatabaseAway`.
-        """
+    def wanted(self, checked: CheckedCall) -> UUID | None:
+        """The conversation that a call wants to continue. Raises `NotFound` for what is no id."""
         wanted = checked.arguments.conversation_to_continue
         if not checked.tool.keeps_conversation or not wanted:
             return None
         try:
-            continuation_id = UUID(wanted)
+            return UUID(wanted)
         except ValueError:
             raise _not_found() from None
-        waiting_since = time.perf_counter()
-        workspace = call.request.client.workspace
-        await held.enter_async_context(
-            # Named with the workspace: a foreign client that knows the id cannot hold it up.
-            self._turns.turn(f"{workspace}:{continuation_id}", on_wait=call.wait_for_conversation)
-        )
-        call.queue_s = time.perf_counter() - waiting_since
+
+    async def load(self, continuation_id: UUID, *, workspace: str) -> ConversationSoFar:
+        """The conversation so far, which the caller must have for itself alone.
+
+        Raises `NotFound` (unknown, foreign or expired, in the same words), `InvalidValue` when it is full,
+        `DatabaseAway`.
+        """
         conversation = await load_conversation(
             self._database,
             continuation_id=continuation_id,

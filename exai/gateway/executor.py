@@ -1,6 +1,6 @@
 """Runs a call from its request to its last frame: the only place that knows the order of things.
 
-check → acknowledge → take the conversation's turn → load it → run the tool → write the turn → answer.
+check → let in → acknowledge → load the conversation → run the tool → write the turn → answer → give back.
 """
 
 import asyncio
@@ -12,15 +12,27 @@ from uuid import uuid4
 
 from conversations.records import ConversationSoFar, NewTurn
 from conversations.statements import write_turn
-from exai.calls.conversation_turn import ConversationTurns
+from exai.calls.admission import Admission, KnownCall, Standing
+from exai.calls.kept_calls import CallGone, KeptCalls
+from exai.calls.redis_link import RedisAway
 from exai.database import Database, DatabaseAway
 from exai.gateway import answers
 from exai.gateway.call_records import CallRecords, ended_call
 from exai.gateway.checks import CheckedCall, check_call
 from exai.gateway.continuation import Continuation
+from exai.gateway.entrance import Entrance
+from exai.gateway.following import follow_call
 from exai.gateway.hub import HubState
-from exai.gateway.running_call import CallRequest, RunningCall, Send
-from exai.protocol.errors import CallAbandoned, CallCancelled, CallTimeout, HubError, InternalError, ServiceUnavailable
+from exai.gateway.running_call import Caller, CallRequest, RunningCall
+from exai.protocol.errors import (
+    CallAbandoned,
+    CallCancelled,
+    CallTimeout,
+    ErrorCode,
+    HubError,
+    InternalError,
+    ServiceUnavailable,
+)
 from exai.protocol.values import ContinuationOffer
 from exai.providers.registry import Registry
 from exai.settings.gateway import GatewaySettings
@@ -30,6 +42,7 @@ from exai.tools.context import ToolContext
 logger = logging.getLogger(__name__)
 
 _LEAST_STORE_TIME_S = 1.0  # for an answer that came with the last breath of its call's timeout
+_NO_ANSWERS = frozenset({ErrorCode.OVER_CAPACITY, ErrorCode.SERVICE_UNAVAILABLE, ErrorCode.CANCELLED})
 
 
 class Executor:
@@ -38,26 +51,45 @@ class Executor:
         *,
         settings: GatewaySettings,
         database: Database,
-        turns: ConversationTurns,
+        admission: Admission,
+        kept: KeptCalls,
+        records: CallRecords,
         registry: Registry,
         hub: HubState,
     ) -> None:
         self._settings = settings
         self._database = database
+        self._admission = admission
+        self._kept = kept
+        self._records = records
         self._registry = registry
         self._hub = hub
-        self._continuation = Continuation(settings=settings, database=database, turns=turns)
-        self._records = CallRecords(database)
+        self._continuation = Continuation(settings=settings, database=database)
+        self._entrance = Entrance(settings=settings, admission=admission)
         self._running: set[asyncio.Task[None]] = set()
+        self._calls: dict[str, RunningCall] = {}
         self._out_of_time = False
 
-    def start(self, request: CallRequest, send: Send) -> RunningCall:
+    def start(self, request: CallRequest, caller: Caller) -> RunningCall:
         """Runs a call on a task of its own; it goes on when the connection is lost."""
-        call = RunningCall(request, send, heartbeat_s=self._settings.ws_progress_interval_secs)
+        call = RunningCall(
+            request,
+            caller,
+            keep=self._kept.keep,
+            heartbeat_s=self._settings.ws_progress_interval_secs,
+            timeout_s=self._settings.tool_timeout_secs,
+        )
         call.task = asyncio.create_task(self._run(call))
         self._running.add(call.task)
+        self._calls[str(call.id)] = call
         call.task.add_done_callback(self._running.discard)
+        call.when_done(lambda: self._calls.pop(str(call.id), None))
         return call
+
+    def cancel(self, call_id: str) -> bool:
+        """Cancels a call of this process; whether it runs here and can be."""
+        call = self._calls.get(call_id)
+        return call is not None and call.cancel()
 
     async def drain(self, *, within_s: float) -> None:
         """Lets running calls finish, abandons what is left then, and writes what is still to be recorded."""
@@ -68,6 +100,7 @@ class Executor:
             task.cancel()
         if self._running:
             await asyncio.wait(set(self._running), timeout=5)
+        await self._kept.drain(within_s=5)
         await self._records.drain()
 
     async def _run(self, call: RunningCall) -> None:
@@ -91,19 +124,29 @@ class Executor:
     async def _run_checked(self, call: RunningCall) -> None:
         if self._hub.draining:
             raise ServiceUnavailable("The hub is about to stop. Try again in a few seconds.", retry_after=5)
-        checked = check_call(call.request, largest_arguments=self._settings.tool_call_max_size)
+        checked = await self._check(call)
+        if checked.tool.keeps_conversation and self._database.away:
+            raise DatabaseAway
         call.tool_name = checked.tool.name
         call.streams = checked.arguments.wants_stream
-        await call.acknowledge(timeout_s=self._settings.tool_timeout_secs)
+        continuation_id = self._continuation.wanted(checked)
         async with AsyncExitStack() as held:
-            conversation = await self._continuation.take(call, checked, held)
-            call.conversation_id = conversation.id if conversation else None
+            try:
+                await self._entrance.let_in(call, continuation_id, held)
+            except KnownCall as known:
+                await self._attach(call, known.call_id)
+                return
+            await call.acknowledge()
+            conversation = None
+            if continuation_id is not None:
+                workspace = call.request.client.workspace
+                conversation = await self._continuation.load(continuation_id, workspace=workspace)
+                call.conversation_id = conversation.id
             give_up_at = time.monotonic() + self._settings.tool_timeout_secs
             answer = await self._ask_tool(call, checked, conversation)
             call.may_be_cancelled = False  # what is paid for is kept
             offer, stored = await self._keep(call, answer, conversation, give_up_at - time.monotonic())
-        await call.end(
-            answers.success(
+            result = answers.success(
                 call.request.request_id,
                 call.tool_name,
                 answer,
@@ -111,7 +154,31 @@ class Executor:
                 stored=stored,
                 latency=call.latency(),
             )
-        )
+            self._give_back(call, await call.end(result), repeatable=False)
+
+    async def _check(self, call: RunningCall) -> CheckedCall:
+        try:
+            return check_call(call.request, largest_arguments=self._settings.tool_call_max_size)
+        except HubError:
+            # A valid call pays its token where it is let in.
+            await self._admission.take_token(self._entrance.buckets(call))
+            raise
+
+    async def _attach(self, call: RunningCall, call_id: str) -> None:
+        """Answers a call that was asked before from what is kept of it."""
+        call.attached_to = call_id
+        if call.caller.is_attached(call_id):
+            return  # the frames come to this very connection already
+        try:
+            await follow_call(
+                self._kept,
+                call_id,
+                call.caller,
+                request_id=call.request.request_id,
+                heartbeat_s=self._settings.ws_progress_interval_secs,
+            )
+        except (CallGone, RedisAway):
+            raise ServiceUnavailable("What was kept of this call is out of reach. Ask again.", retry_after=1) from None
 
     async def _ask_tool(
         self, call: RunningCall, checked: CheckedCall, conversation: ConversationSoFar | None
@@ -164,9 +231,22 @@ class Executor:
 
     async def _fail(self, call: RunningCall, error: HubError) -> None:
         call.may_be_cancelled = False
-        self._records.add(ended_call(call, error=error))
-        await call.end(
-            answers.failure(
-                call.request.request_id, call.tool_name or call.request.tool_name, error, latency=call.latency()
-            )
+        result = answers.failure(
+            call.request.request_id, call.tool_name or call.request.tool_name, error, latency=call.latency()
         )
+        if call.attached_to is None:
+            self._records.add(ended_call(call, error=error))
+        text = await call.end(result)
+        self._give_back(call, text, repeatable=error.code in _NO_ANSWERS)
+
+    def _give_back(self, call: RunningCall, result: str, *, repeatable: bool) -> None:
+        asked = call.asked
+        if asked is None or call.attached_to is not None:
+            return
+        if asked.standing is Standing.COUNTED:
+            held_s = time.perf_counter() - call.started - call.queue_s
+            self._kept.finish(asked, result, repeatable=repeatable, held_s=held_s)
+        else:
+            self._kept.forget(str(call.id))
+        if asked.standing is Standing.COUNTED_HERE:
+            self._admission.give_back_here(asked)

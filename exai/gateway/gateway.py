@@ -3,20 +3,23 @@
 from functools import cache
 
 import msgspec
-from redis.asyncio import Redis
 
-from exai.calls.conversation_turn import ConversationTurns
+from exai.calls.admission import Admission
+from exai.calls.kept_calls import KeptCalls
+from exai.calls.process import Process
+from exai.calls.provider_slots import SharedProviderSlots
+from exai.calls.redis_link import RedisLink
 from exai.database import Database
+from exai.gateway.call_records import CallRecords
 from exai.gateway.executor import Executor
 from exai.gateway.hub import HubState
 from exai.gateway.presence import Presence
+from exai.gateway.reaper import Reaper
 from exai.protocol.frames import ToolDescription
 from exai.settings.hub import HubSettings, hub_settings
 from exai.tools.input_schema import input_schema
 from exai.tools.table import TOOLS
 from exai.wiring import build_registry, unconfigured_vendors
-
-_REDIS_PATIENCE_S = 2.0
 
 
 class Gateway:
@@ -25,26 +28,43 @@ class Gateway:
             raise RuntimeError("The web process needs DATABASE_URL and REDIS_URL; `manage.py up` sets them.")
         self.settings = settings
         self.database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
-        self.redis = Redis.from_url(
-            settings.redis_url.get_secret_value(),
-            socket_timeout=_REDIS_PATIENCE_S,
-            socket_connect_timeout=_REDIS_PATIENCE_S,
-        )
-        self.registry = build_registry(settings)
-        self.presence = Presence(self.database)
+        self.link = RedisLink(settings.redis_url.get_secret_value())
+        self.process = Process(self.link, lease_s=settings.slot_lease_secs)
+        slots = SharedProviderSlots(self.link, self.process, longest_wait_s=settings.capacity_wait_secs)
+        self.registry = build_registry(settings, slots)
+        self.presence = Presence(settings=settings, database=self.database, link=self.link, process=self.process)
         self.hub = HubState(
             database=self.database,
-            redis=self.redis,
+            link=self.link,
             presence=self.presence,
+            capacity=settings.global_max_inflight,
             unconfigured_vendors=unconfigured_vendors(settings),
         )
+        self.admission = Admission(
+            self.link,
+            self.process,
+            longest_wait_s=settings.capacity_wait_secs,
+            retention_s=settings.result_ttl,
+            call_timeout_s=settings.tool_timeout_secs,
+        )
+        self.kept = KeptCalls(
+            self.link,
+            self.process,
+            retention_s=settings.result_ttl,
+            most_bytes=settings.call_state_max_mb * 1024 * 1024,
+        )
+        records = CallRecords(self.database)
+        self.process.on_dead(Reaper(link=self.link, kept=self.kept, records=records).see_to)
         self.executor = Executor(
             settings=settings,
             database=self.database,
-            turns=ConversationTurns(self.redis),
+            admission=self.admission,
+            kept=self.kept,
+            records=records,
             registry=self.registry,
             hub=self.hub,
         )
+        self.process.on("cancel", self.executor.cancel)
         self.tool_catalogue = msgspec.Raw(
             msgspec.json.encode(
                 [ToolDescription(tool.name, tool.description, input_schema(tool.input_model)) for tool in TOOLS]
@@ -56,10 +76,11 @@ class Gateway:
         self.hub.draining = True
         await self.executor.drain(within_s=self.settings.drain_secs)
         await self.presence.close_all()
+        await self.process.stop()
 
     async def close(self) -> None:
         await self.registry.close()
-        await self.redis.aclose()
+        await self.link.close()
         await self.database.close()
 
 

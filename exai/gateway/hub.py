@@ -6,10 +6,8 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
 from conversations.statements import recent_failures
+from exai.calls.redis_link import RedisAway, RedisLink, RedisRefused
 from exai.database import Database, DatabaseAway
 from exai.gateway.presence import Presence
 from exai.tools.table import TOOLS
@@ -21,14 +19,21 @@ class HubState:
     """Implements `exai.tools.context.Hub` for one web process."""
 
     def __init__(
-        self, *, database: Database, redis: Redis, presence: Presence, unconfigured_vendors: dict[str, str]
+        self,
+        *,
+        database: Database,
+        link: RedisLink,
+        presence: Presence,
+        capacity: int,
+        unconfigured_vendors: dict[str, str],
     ) -> None:
         self.started_at = datetime.now(UTC)
         self.unconfigured_vendors = unconfigured_vendors
         self.draining = False
         self.calls_in_flight = 0
+        self.capacity = capacity  # calls in flight, in all processes
         self._database = database
-        self._redis = redis
+        self._link = link
         self._presence = presence
 
     @property
@@ -53,7 +58,7 @@ class HubState:
         await self._database.fetch("SELECT 1", within_s=_PATIENCE_S)
 
     async def _ask_redis(self) -> None:
-        await self._redis.ping()
+        await self._link.command("PING")
 
 
 async def _probe(ask: Callable[[], Awaitable[None]]) -> dict[str, Any]:
@@ -61,6 +66,6 @@ async def _probe(ask: Callable[[], Awaitable[None]]) -> dict[str, Any]:
     try:
         async with asyncio.timeout(_PATIENCE_S):
             await ask()
-    except (DatabaseAway, RedisError, OSError) as error:
+    except (DatabaseAway, RedisAway, RedisRefused, OSError) as error:
         return {"status": "down", "latency_ms": None, "message": type(error).__name__}
     return {"status": "ok", "latency_ms": round((time.perf_counter() - started) * 1000, 2)}

@@ -1,20 +1,28 @@
-"""The live connections of this web process: closed when their client is disabled, and at the end of the process."""
+"""The live connections of this web process: counted with those of the others, closed when their client is disabled,
+and at the end of the process."""
 
 import asyncio
 import logging
 from typing import Protocol
 
+from exai.calls import keys, scripts
+from exai.calls.process import OpenConnection, Process
+from exai.calls.redis_link import RedisAway, RedisLink
 from exai.database import Database, DatabaseAway
 from exai.gateway.authentication import AuthenticatedClient, still_valid
+from exai.settings.gateway import GatewaySettings
 
 logger = logging.getLogger(__name__)
 
 CHECK_INTERVAL_S = 0.5
 UNAUTHORIZED = 4003
+POLICY_VIOLATION = 1008
 SERVICE_RESTART = 1012
 
 
 class Connection(Protocol):
+    id: str
+    limited_address: str
     client: AuthenticatedClient | None
 
     async def close(self, code: int, reason: str) -> None: ...
@@ -24,28 +32,65 @@ class Presence:
     """The connections are asked after in the database twice a second, all in one query: so a change counts within a
     second whoever made it and however (a command, the admin, SQL), without Redis, and nothing needs to be told."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, *, settings: GatewaySettings, database: Database, link: RedisLink, process: Process) -> None:
+        self._settings = settings
         self._database = database
-        self._connections: set[Connection] = set()
+        self._link = link
+        self._process = process
+        self._connections: dict[str, Connection] = {}
         self._checking: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         return len(self._connections)
 
-    def add(self, connection: Connection) -> None:
-        self._connections.add(connection)
+    async def enter(self, connection: Connection) -> str | None:
+        """Counts a connection; why it may not stay, in words, when a limit is reached."""
+        await self._process.start()
+        address = connection.limited_address
+        address_key = keys.address_connections(address) if address else ""
+        refused = await self._reached_limit(connection, address_key)
+        if refused == "all":
+            return f"the hub has all its {self._settings.max_connections} connections"
+        if refused == "address":
+            return f"your address has all its {self._settings.max_connections_per_ip} connections"
+        self._connections[connection.id] = connection
+        self._process.connections[connection.id] = OpenConnection(connection.id, address_key)
         if self._checking is None or self._checking.done():
             self._checking = asyncio.create_task(self._check_while_connected())
+        return None
 
-    def remove(self, connection: Connection) -> None:
-        self._connections.discard(connection)
+    def leave(self, connection: Connection) -> None:
+        if self._connections.pop(connection.id, None) is None:
+            return
+        held = self._process.connections.pop(connection.id)
+        self._link.send("ZREM", f"{keys.PREFIX}connections", connection.id)
+        if held.address_key:
+            self._link.send("ZREM", held.address_key, connection.id)
 
     async def close_all(self) -> None:
         """Says goodbye to everyone: the hub ends, or starts anew."""
         if self._checking is not None:
             self._checking.cancel()
-        closing = [connection.close(SERVICE_RESTART, "service restart") for connection in list(self._connections)]
+        leaving = list(self._connections.values())
+        closing = [connection.close(SERVICE_RESTART, "service restart") for connection in leaving]
         await asyncio.gather(*closing, return_exceptions=True)
+
+    async def _reached_limit(self, connection: Connection, address_key: str) -> str:
+        """`all`, `address`, or empty."""
+        most, most_here = self._settings.max_connections, self._settings.max_connections_per_ip
+        try:
+            reply = await self._link.script(
+                scripts.ENTER, [], [connection.id, self._process.lease_ms, most, address_key, most_here]
+            )
+        except RedisAway:
+            # Each process by itself then has half, as with calls.
+            from_here = sum(
+                1 for other in self._connections.values() if other.limited_address == connection.limited_address
+            )
+            if len(self) >= max(1, most // 2):
+                return "all"
+            return "address" if address_key and from_here >= max(1, most_here // 2) else ""
+        return bytes(reply).decode()
 
     async def _check_while_connected(self) -> None:
         while self._connections:
@@ -56,7 +101,7 @@ class Presence:
                 logger.warning("Clients cannot be checked while PostgreSQL is away; their connections stay")
 
     async def _close_refused(self) -> None:
-        connected = {connection: connection.client for connection in self._connections if connection.client}
+        connected = {connection: connection.client for connection in self._connections.values() if connection.client}
         if not connected:
             return
         valid = await still_valid(self._database, {client.id for client in connected.values()})

@@ -3,24 +3,19 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Protocol
 
 import msgspec
 
+from exai.calls.admission import AskedCall
 from exai.gateway.authentication import AuthenticatedClient
-from exai.protocol.frames import (
-    CallToolAck,
-    CallToolResult,
-    Progress,
-    RequestId,
-    StreamChunk,
-    StreamComplete,
-)
+from exai.gateway.heartbeat import Heartbeat
+from exai.protocol.codec import encode
+from exai.protocol.frames import CallToolAck, CallToolResult, Progress, RequestId, StreamChunk, StreamComplete
 from exai.protocol.ids import time_ordered_uuid
 from exai.protocol.values import LatencyMetrics
-
-Send = Callable[[msgspec.Struct], Awaitable[None]]
 
 
 def utc_timestamp() -> str:
@@ -31,6 +26,29 @@ def _milliseconds(seconds: float) -> float:
     return round(seconds * 1000, 3)
 
 
+class Caller(Protocol):
+    """The connection that a call came by."""
+
+    id: str
+    session_id: str
+    limited_address: str  # empty: loopback, which has no limits of its own
+
+    async def send_text(self, text: str) -> None:
+        """Must take frames whether or not the connection still lives: a lost one does not stop a call."""
+        ...
+
+    def await_delivery(self, call_id: str) -> None:
+        """The result of the call was sent: it has arrived once the client is heard of again."""
+        ...
+
+    def is_attached(self, call_id: str) -> bool:
+        """Whether the connection already gets the frames of that call."""
+        ...
+
+    @property
+    def is_open(self) -> bool: ...
+
+
 class CallRequest(msgspec.Struct, frozen=True):
     request_id: RequestId
     tool_name: str
@@ -39,14 +57,25 @@ class CallRequest(msgspec.Struct, frozen=True):
 
 
 class RunningCall:
-    """`send` must take frames whether or not the connection still lives: a lost one does not stop a call."""
+    """`keep` takes every frame that a caller who comes back later would miss."""
 
-    def __init__(self, request: CallRequest, send: Send, *, heartbeat_s: float) -> None:
+    def __init__(
+        self,
+        request: CallRequest,
+        caller: Caller,
+        *,
+        keep: Callable[[str, str], None],
+        heartbeat_s: float,
+        timeout_s: float,
+    ) -> None:
         self.request = request
+        self.caller = caller
         self.id: uuid.UUID = time_ordered_uuid()
         self.started_at = datetime.now(UTC)
         self.started = time.perf_counter()
         self.task: asyncio.Task[None] | None = None
+        self.asked: AskedCall | None = None  # once it is known to be valid
+        self.attached_to: str | None = None  # the call whose frames answer this one
         self.may_be_cancelled = True
         self.tool_name = ""  # once it is known to exist
         self.streams = False
@@ -55,24 +84,28 @@ class RunningCall:
         self.provider = ""
         self.queue_s = 0.0
         self.provider_s = 0.0
-        self._send = send
-        self._heartbeat_s = heartbeat_s
+        self._keep = keep
+        self._timeout_s = timeout_s
+        self._heartbeat = Heartbeat(self._beat, interval_s=heartbeat_s)
+        self._acknowledged = False
         self._stage = ""
         self._chunks = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._beat: asyncio.Task[None] | None = None
 
-    async def acknowledge(self, *, timeout_s: float) -> None:
+    async def acknowledge(self) -> None:
+        """Does nothing the second time."""
+        if self._acknowledged:
+            return
+        self._acknowledged = True
         await self._send(
             CallToolAck(
                 request_id=self.request.request_id,
                 accepted=True,
-                timeout=timeout_s,
+                timeout=self._timeout_s,
                 name=self.tool_name,
                 call_id=str(self.id),
             )
         )
-        self._schedule_beat()
+        self._heartbeat.start()
 
     def cancel(self) -> bool:
         """Stops the call, unless it has ended already; whether it did."""
@@ -91,8 +124,10 @@ class RunningCall:
             provider_name=self.provider,
         )
 
-    async def wait_for_conversation(self) -> None:
-        await self.progress("Waiting for another call on this conversation")
+    async def wait(self, reason: str) -> None:
+        """The call has to wait before it may run."""
+        await self.acknowledge()
+        await self.progress(reason)
 
     def when_done(self, callback: Callable[[], object]) -> None:
         if self.task is not None:
@@ -110,28 +145,25 @@ class RunningCall:
         self._chunks += 1
         await self._send(frame)
 
-    async def end(self, result: CallToolResult) -> None:
-        await self._stop_heartbeat()
+    async def end(self, result: CallToolResult) -> str:
+        """Sends the last frames; gives the text of the result."""
+        await self._heartbeat.stop()
         if self.streams:
             await self._send(StreamComplete(request_id=self.request.request_id, timestamp=utc_timestamp()))
-        await self._send(result)
+        text = encode(result)
+        await self.caller.send_text(text)
+        self.caller.await_delivery(str(self.id))
+        return text
 
     def _progress_frame(self) -> Progress:
         return Progress(
             request_id=self.request.request_id, name=self.tool_name, t=time.time(), message=self._stage or None
         )
 
-    def _schedule_beat(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._heartbeat_s, self._start_beat)
+    async def _beat(self) -> None:
+        await self.caller.send_text(encode(self._progress_frame()))
 
-    def _start_beat(self) -> None:
-        # A reader so slow that the last beat is still on its way gets no second one.
-        if self._beat is None or self._beat.done():
-            self._beat = asyncio.create_task(self._send(self._progress_frame()))  # type: ignore[arg-type]
-        self._schedule_beat()
-
-    async def _stop_heartbeat(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._beat is not None:
-            await self._beat  # so that the result comes last
+    async def _send(self, frame: msgspec.Struct) -> None:
+        text = encode(frame)
+        self._keep(str(self.id), text)
+        await self.caller.send_text(text)

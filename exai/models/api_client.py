@@ -39,6 +39,15 @@ class ApiClient(models.Model):
     scopes = ArrayField(models.CharField(max_length=16, choices=Scope.choices), default=default_scopes)
     enabled = models.BooleanField(default=True)
     expires_at = models.DateTimeField(null=True, blank=True, help_text="The token is refused from then on.")
+    max_inflight = models.PositiveIntegerField(
+        "calls in flight", null=True, blank=True, help_text="Of all its sessions together; empty: no limit of its own."
+    )
+    session_max_inflight = models.PositiveIntegerField(
+        "calls in flight a session", null=True, blank=True, help_text="Empty: as the settings say."
+    )
+    frame_rate = models.PositiveIntegerField(
+        "frames a second", null=True, blank=True, help_text="Of each of its sessions; empty: as the settings say."
+    )
     last_used_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 

@@ -88,6 +88,13 @@ class CallAbandoned(ServiceUnavailable):
         super().__init__("The hub had to stop before the call ended. Call again.", retry_after=1)
 
 
+class CallLost(HubError):
+    """The process that ran the call died."""
+
+    def __init__(self) -> None:
+        super().__init__("The process that ran this call died before it ended. Call again.", retryable=True)
+
+
 class ContentTooLarge(HubError):
     code = ErrorCode.CONTENT_TOO_LARGE
 

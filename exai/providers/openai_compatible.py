@@ -85,7 +85,8 @@ class OpenAICompatible:
         self._url = f"{base_url}/chat/completions"
         self._key = key
         self._key_setting = key_setting
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s, sock_read=read_timeout_s)
+        # `connect` holds for the whole of it, the look-up of the name and every address that is tried.
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_timeout_s, sock_read=read_timeout_s)
         self._session: aiohttp.ClientSession | None = None
 
     def __repr__(self) -> str:

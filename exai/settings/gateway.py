@@ -64,3 +64,86 @@ class GatewaySettings(BaseModel):
         validation_alias="CONVERSATION_TIMEOUT_HOURS",
         description="A conversation unused for so long cannot be continued; 0 = never ends.",
     )
+    capacity_wait_secs: Seconds = Field(
+        30,
+        validation_alias="EXAI_CAPACITY_WAIT_SECS",
+        description="How long a call waits for its turn, in seconds; then it is refused with OVER_CAPACITY.",
+    )
+    slot_lease_secs: float = Field(
+        8,
+        ge=0.2,
+        le=60,
+        validation_alias="EXAI_SLOT_LEASE_SECS",
+        description="What a process held is free so long after its death, in seconds.",
+    )
+    result_ttl: Seconds = Field(
+        600,
+        validation_alias="EXAI_WS_RESULT_TTL",
+        description="How long the result of a call is kept for a repeat or a resume, in seconds.",
+    )
+    call_state_max_mb: int = Field(
+        512,
+        ge=1,
+        validation_alias="EXAI_CALL_STATE_MAX_MB",
+        description="Most that is kept of calls in Redis, in MiB; the oldest delivered ones go first.",
+    )
+    global_max_inflight: int = Field(
+        256,
+        ge=1,
+        validation_alias="EXAI_WS_GLOBAL_MAX_INFLIGHT",
+        description="Calls in flight in all.",
+    )
+    session_max_inflight: int = Field(
+        16,
+        ge=1,
+        validation_alias="EXAI_WS_SESSION_MAX_INFLIGHT",
+        description="Calls in flight of one session.",
+    )
+    rate_limit_global_capacity: int = Field(
+        10_000,
+        ge=1,
+        validation_alias="RATE_LIMIT_GLOBAL_CAPACITY",
+        description="Frames of all clients, at once.",
+    )
+    rate_limit_global_refill_rate: int = Field(
+        5_000,
+        ge=1,
+        validation_alias="RATE_LIMIT_GLOBAL_REFILL_RATE",
+        description="Frames of all clients, a second.",
+    )
+    rate_limit_ip_capacity: int = Field(
+        400,
+        ge=1,
+        validation_alias="RATE_LIMIT_IP_CAPACITY",
+        description="Frames of one address; loopback is exempt, at once.",
+    )
+    rate_limit_ip_refill_rate: int = Field(
+        200,
+        ge=1,
+        validation_alias="RATE_LIMIT_IP_REFILL_RATE",
+        description="Frames of one address; loopback is exempt, a second.",
+    )
+    rate_limit_user_capacity: int = Field(
+        100,
+        ge=1,
+        validation_alias="RATE_LIMIT_USER_CAPACITY",
+        description="Frames of one session, at once.",
+    )
+    rate_limit_user_refill_rate: int = Field(
+        50,
+        ge=1,
+        validation_alias="RATE_LIMIT_USER_REFILL_RATE",
+        description="Frames of one session, a second.",
+    )
+    max_connections: int = Field(
+        1000,
+        ge=1,
+        validation_alias="MAX_CONNECTIONS",
+        description="Connections in all; one more is closed with 1008.",
+    )
+    max_connections_per_ip: int = Field(
+        50,
+        ge=1,
+        validation_alias="MAX_CONNECTIONS_PER_IP",
+        description="Connections of one address; loopback is exempt.",
+    )

@@ -113,7 +113,12 @@ def _contradicting_aliases(given: Mapping[str, str]) -> list[str]:
 def _explain(error: ValidationError, given: Mapping[str, str]) -> list[str]:
     fields = {name: field for field in HubSettings.model_fields.values() for name in variable_names(field)}
     problems = []
-    for detail in error.errors(include_url=False, include_context=False, include_input=False):
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    places = [detail["loc"] for detail in details]
+    for detail in details:
+        place = detail["loc"]
+        if place and any(inner[: len(place)] == place != inner for inner in places):
+            continue  # a list whose elements are wrong is also said to be empty
         message = detail["msg"].removeprefix("Value error, ")
         if not detail["loc"]:
             problems.append(message)

@@ -29,6 +29,7 @@ class Endpoint(BaseModel):
     url: HttpUrl
     key: ApiKey = SecretStr("")
     models: tuple[EndpointModel, ...] = Field(min_length=1)
+    max_inflight: int = Field(64, ge=1, description="Requests in flight, in all processes.")
 
     @field_validator("models", mode="before")
     @classmethod
@@ -53,6 +54,12 @@ class ProviderSettings(BaseModel):
         validation_alias=AliasChoices("MOONSHOT_API_KEY", "KIMI_API_KEY"),
         description="Key for Kimi (Moonshot); without one Kimi is not offered.",
     )
+    kimi_max_inflight: int = Field(
+        32,
+        ge=1,
+        validation_alias="EXAI_WS_KIMI_MAX_INFLIGHT",
+        description="Requests to Kimi in flight, in all processes.",
+    )
     kimi_api_url: HttpUrl = Field(
         "https://api.moonshot.ai/v1",
         validation_alias="KIMI_API_URL",
@@ -62,6 +69,12 @@ class ProviderSettings(BaseModel):
         None,
         validation_alias=AliasChoices("ZAI_API_KEY", "GLM_API_KEY", "ZHIPUAI_API_KEY"),
         description="Key for GLM (Z.ai); without one GLM is not offered.",
+    )
+    glm_max_inflight: int = Field(
+        32,
+        ge=1,
+        validation_alias="EXAI_WS_GLM_MAX_INFLIGHT",
+        description="Requests to GLM in flight, in all processes.",
     )
     glm_api_url: HttpUrl = Field(
         "https://api.z.ai/api/paas/v4",
@@ -73,7 +86,7 @@ class ProviderSettings(BaseModel):
         validation_alias="EXAI_ENDPOINTS",
         description="More OpenAI-compatible endpoints, as a JSON list: "
         '`[{"name":"ollama","url":"http://127.0.0.1:11434/v1","key":"","models":["llama3.3"]}]`; '
-        'a model may also be `{"id","context","output","aliases"}`.',
+        'an endpoint may have `"max_inflight"` (64), a model may also be `{"id","context","output","aliases"}`.',
     )
     catalogue_file: Path | None = Field(
         None,

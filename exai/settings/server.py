@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, Field, SecretStr, model_validator
 
-from exai.settings.values import CommaSeparated, HttpUrl, Seconds
+from exai.settings.values import CommaSeparated, HttpUrl, Networks, Seconds
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -79,6 +79,11 @@ class ServerSettings(BaseModel):
         validation_alias="EXAI_PUBLIC_URL",
         description="Address of the hub behind a proxy, such as `https://exai.example.com`. "
         "With https, cookies are sent over TLS only.",
+    )
+    trusted_proxies: Networks = Field(
+        (),
+        validation_alias="EXAI_TRUSTED_PROXIES",
+        description="Addresses or networks of proxies whose `X-Forwarded-For` is believed, separated by commas.",
     )
     data_dir: Annotated[Path, AfterValidator(_below_project)] = Field(
         Path(".exai"),

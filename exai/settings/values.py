@@ -1,5 +1,6 @@
 """The kinds of value that settings take, beyond pydantic's own. No message repeats a value that may be secret."""
 
+import ipaddress
 import json
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
@@ -86,6 +87,16 @@ def _api_key(key: SecretStr) -> SecretStr:
     return SecretStr(plain)
 
 
+def _networks(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
+    except ValueError as error:
+        raise ValueError(f"should be addresses or networks separated by commas: {error}") from None
+
+
+Networks = Annotated[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], BeforeValidator(_networks)]
 CommaSeparated = Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)]
 Json = BeforeValidator(_read_json)
 Seconds = Annotated[float, Field(gt=0, le=86_400)]

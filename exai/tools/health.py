@@ -4,11 +4,13 @@ from pydantic import Field
 
 from exai.tools.base import Tool, ToolAnswer, ToolInput, plain_json
 from exai.tools.context import ToolContext
-from exai.tools.status import MOST_FAILURES
+from exai.tools.status import failures_to_show
+
+_DEFAULT_FAILURES = 50
 
 
 class HealthInput(ToolInput):
-    tail_lines: int | None = Field(50, description="How many of the last hour's failed calls to show.")
+    tail_lines: int | None = Field(_DEFAULT_FAILURES, description="How many of the last hour's failed calls to show.")
 
 
 class Health(Tool[HealthInput]):
@@ -19,7 +21,7 @@ class Health(Tool[HealthInput]):
     async def run(self, arguments: HealthInput, context: ToolContext) -> ToolAnswer:
         components = await context.hub.components()
         failures = await context.hub.recent_failures(
-            workspace=context.caller.workspace, most=max(0, min(arguments.tail_lines or 0, MOST_FAILURES))
+            workspace=context.caller.workspace, most=failures_to_show(arguments.tail_lines, _DEFAULT_FAILURES)
         )
         ok = all(component["status"] == "ok" for component in components.values())
         return plain_json({"ok": ok, "components": components, "failures_last_hour": failures})

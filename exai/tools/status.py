@@ -9,13 +9,18 @@ from exai.tools.base import Tool, ToolAnswer, ToolInput, plain_json
 from exai.tools.context import ToolContext
 from exai.version import VERSION
 
-MOST_FAILURES = 500
+_MOST_FAILURES = 500
+_DEFAULT_FAILURES = 30
+
+
+def failures_to_show(tail_lines: int | None, default: int) -> int:
+    return max(0, min(default if tail_lines is None else tail_lines, _MOST_FAILURES))
 
 
 class StatusInput(ToolInput):
     model_config = ConfigDict(extra="ignore")
 
-    tail_lines: int | None = Field(30, description="How many of the last hour's failed calls to show.")
+    tail_lines: int | None = Field(_DEFAULT_FAILURES, description="How many of the last hour's failed calls to show.")
     include_tools: bool | None = Field(False, description="Also name the tools.")
     doctor: bool | None = Field(False, description="Also say what is not configured and how to.")
     probe: bool | None = Field(False, description="Also ask each component whether it answers.")
@@ -37,7 +42,7 @@ class Status(Tool[StatusInput]):
             "providers": [provider.name for provider in context.registry.providers],
             "auto_model": context.registry.automatic().info.id,
             "failures_last_hour": await hub.recent_failures(
-                workspace=context.caller.workspace, most=max(0, min(arguments.tail_lines or 0, MOST_FAILURES))
+                workspace=context.caller.workspace, most=failures_to_show(arguments.tail_lines, _DEFAULT_FAILURES)
             ),
         }
         if arguments.include_tools:

@@ -180,18 +180,6 @@ async def test_cancel_of_no_running_call_finds_nothing(hub: RunningHub, token: s
         assert await connection.receive() == {"op": "cancelled", "request_id": request_id, "found": False}
 
 
-async def test_a_call_is_not_cancelled_by_another_connection_of_the_same_number(
-    hub: RunningHub, token: str, upstream: Upstream, model: str
-) -> None:
-    upstream.behave(model, delay_s=0.5)
-    async with wire(hub.ws_url, token) as first, wire(hub.ws_url, token) as second:
-        await first.start("chat", {"prompt": "Hi", "model": model}, 1)
-        await first.until("call_tool_ack", 1)
-        await second.send({"op": "cancel", "request_id": 1})
-        assert (await second.receive())["found"] is False
-        assert (await first.until("call_tool_res", 1))[-1]["ok"]
-
-
 async def test_a_lost_connection_does_not_stop_a_call(
     hub: RunningHub, token: str, upstream: Upstream, model: str, database: psycopg.Connection
 ) -> None:

@@ -174,9 +174,11 @@ async def test_with_the_database_away_past_the_timeout_the_answer_goes_out_unsto
     token = _client_in(database)
     with RunningHub({**environment, "EXAI_TOOL_TIMEOUT_SECS": "1.5"}) as hub:
         async with wire(hub.ws_url, token) as connection:
-            upstream.behave(model, text="Paid for.")
+            upstream.behave(model, text="Paid for.", delay_s=0.3)
+            await connection.start("chat", {"prompt": "Hi", "model": model}, "running")
+            await connection.until("progress", "running")
             with _frozen_database(database, url):
-                result = (await connection.call("chat", {"prompt": "Hi", "model": model}))[-1]
+                result = (await connection.until("call_tool_res", "running"))[-1]
                 version = (await connection.call("version", {}))[-1]
     assert result["ok"]
     answer = envelope(result)
@@ -212,7 +214,7 @@ async def test_a_fault_of_the_hub_is_answered_with_a_reference_and_no_traceback(
             database.execute("ALTER TABLE messages ADD CONSTRAINT refuses CHECK (content <> 'poison')")
             result = (await connection.call("chat", {"prompt": "poison", "model": model}))[-1]
             database.execute("ALTER TABLE messages DROP CONSTRAINT refuses")
-            assert (await connection.call("chat", {"prompt": "poison", "model": model}))[-1]["ok"]
+            assert (await connection.call("chat", {"prompt": "poison", "model": model}, "another"))[-1]["ok"]
         reference = result["error"]["details"]["reference"]
         log = hub.log_text()
     assert result["error"]["code"] == "INTERNAL_ERROR"

@@ -165,18 +165,17 @@ async def test_a_call_without_a_request_id_gets_one(hub: RunningHub, token: str)
     assert ack["request_id"] == result["request_id"]
 
 
-async def test_a_request_id_that_is_running_on_the_connection_is_refused(
+async def test_the_same_request_id_with_other_arguments_is_a_new_call(
     hub: RunningHub, token: str, upstream: Upstream, model: str
 ) -> None:
-    upstream.behave(model, delay_s=0.5)
+    upstream.behave(model, delay_s=0.3)
     async with wire(hub.ws_url, token) as connection:
         await connection.start("chat", {"prompt": "a", "model": model}, "same")
         await connection.until("call_tool_ack", "same")
-        await connection.start("version", {}, "same")
-        error = (await connection.until("error", "same"))[-1]
-        result = (await connection.until("call_tool_res", "same"))[-1]
-    assert error["error"]["code"] == "INVALID_REQUEST"
-    assert result["ok"]
+        version = (await connection.call("version", {}, "same"))[-1]
+        chat = (await connection.until("call_tool_res", "same"))[-1]
+    assert json.loads(version["outputs"][0]["text"])["name"] == "EXAI"
+    assert json.loads(chat["outputs"][0]["text"])["content"] == "You said: a"
 
 
 async def test_version_answers_at_once_during_a_long_call(

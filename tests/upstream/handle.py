@@ -122,7 +122,7 @@ class Upstream:
         self, deed: str, query: Mapping[str, object], timeout_s: float = 0, *, body: bytes | None = None
     ) -> bytes:
         url = f"{self._origin}/__control/{deed}?{urlencode(query)}"
-        request = Request(url, data=body)  # noqa: S310  our own http:// address
+        request = Request(url, data=body)
         with _opener.open(request, timeout=timeout_s + _CONTROL_TIMEOUT_S) as answer:
             content: bytes = answer.read()
             return content

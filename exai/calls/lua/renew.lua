@@ -1,0 +1,30 @@
+-- A process's sign of life: renews its own lease and those of its calls and connections, and grants what came free.
+-- ARGV: process, lease in ms, reaper's lease in ms, JSON list of its calls, JSON list of its connections' ids.
+-- Answers the processes found dead, to the one process that is to see to them.
+
+local now, process, lease_ms = now_ms(), ARGV[1], tonumber(ARGV[2])
+local ends = now + lease_ms
+redis.call('ZADD', PROCESSES, ends, process)
+
+for _, held in ipairs(cjson.decode(ARGV[4])) do
+  -- A living call's slots are put back should they have run out: its process was only slow.
+  for _, key in ipairs(held.slots) do
+    redis.call('ZADD', key, ends, held.id)
+    if key ~= GLOBAL then redis.call('PEXPIRE', key, lease_ms * 2) end
+  end
+  if held.conversation ~= '' and redis.call('GET', held.conversation) == held.id then
+    redis.call('PEXPIRE', held.conversation, lease_ms)
+  end
+end
+for _, connection in ipairs(cjson.decode(ARGV[5])) do
+  redis.call('ZADD', PREFIX .. 'connections', ends, connection.id)
+  if connection.address_key ~= '' then
+    redis.call('ZADD', connection.address_key, ends, connection.id)
+    redis.call('PEXPIRE', connection.address_key, lease_ms * 2)
+  end
+end
+
+grant(now, lease_ms)
+if not redis.call('SET', PREFIX .. 'reaper', process, 'NX', 'PX', ARGV[3]) then return {} end
+redis.call('ZREMRANGEBYSCORE', PREFIX .. 'connections', '-inf', now)
+return redis.call('ZRANGEBYSCORE', PROCESSES, '-inf', now)

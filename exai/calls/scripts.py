@@ -1,0 +1,22 @@
+"""The Lua scripts of this package: each the text of its file behind the files that it builds on."""
+
+from pathlib import Path
+
+from exai.calls.redis_link import Script
+
+_FOLDER = Path(__file__).with_name("lua")
+
+
+def _script(*names: str) -> Script:
+    return Script("\n".join((_FOLDER / f"{name}.lua").read_text(encoding="utf-8") for name in names))
+
+
+ADMIT = _script("slots", "buckets", "state", "admit")
+FINISH = _script("slots", "state", "finish")
+RENEW = _script("slots", "renew")
+FOLLOW = _script("slots", "state", "follow")
+DELIVER = _script("slots", "state", "deliver")
+EVICT = _script("slots", "state", "evict")
+ENTER = _script("slots", "enter")
+FRAME = _script("slots", "buckets", "frame")
+TAKE_PROVIDER_SLOT = _script("slots", "provider_slot")

@@ -1,0 +1,76 @@
+"""Runs a tool as the gateway does, without gateway and database."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from exai.protocol.values import Turn
+from exai.providers.registry import Registry
+from exai.tools.base import Tool, ToolAnswer
+from exai.tools.context import ToolContext
+from exai.tools.table import TOOLS_BY_NAME
+
+
+@dataclass
+class Agent:
+    name: str = "agent"
+    workspace: str = "project"
+
+
+@dataclass
+class QuietHub:
+    """The state of a hub where nothing else goes on."""
+
+    started_at: datetime = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    connections: int = 3
+    calls_in_flight: int = 1
+    draining: bool = False
+    unconfigured_vendors: dict[str, str] = field(default_factory=lambda: {"glm": "ZAI_API_KEY"})
+    states: dict[str, dict[str, Any]] = field(default_factory=lambda: {"database": {"status": "ok", "latency_ms": 0.4}})
+    asked_failures: list[tuple[str, int]] = field(default_factory=list)
+
+    def tool_names(self) -> list[str]:
+        return list(TOOLS_BY_NAME)
+
+    async def components(self) -> dict[str, dict[str, Any]]:
+        return self.states
+
+    async def recent_failures(self, *, workspace: str, most: int) -> list[dict[str, Any]]:
+        self.asked_failures.append((workspace, most))
+        return [{"tool": "chat", "error_code": "TIMEOUT"}][:most]
+
+
+@dataclass
+class Run:
+    """What a run needs, and what it leaves behind."""
+
+    registry: Registry
+    hub: QuietHub = field(default_factory=QuietHub)
+    turns: Sequence[Turn] = ()
+    last_model: str = ""
+    streams: bool = False
+    stages: list[str] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
+
+    async def __call__(self, tool_name: str, **arguments: Any) -> ToolAnswer:
+        tool: Tool[Any] = TOOLS_BY_NAME[tool_name]
+        return await tool.run(tool.input_model.model_validate_json(json.dumps(arguments)), self.context())
+
+    def context(self) -> ToolContext:
+        async def progress(stage: str) -> None:
+            self.stages.append(stage)
+
+        async def emit(piece: str) -> None:
+            self.pieces.append(piece)
+
+        return ToolContext(
+            caller=Agent(),
+            registry=self.registry,
+            hub=self.hub,
+            earlier_turns=self.turns,
+            last_model=self.last_model,
+            progress=progress,
+            emit=emit if self.streams else None,
+        )

@@ -1,0 +1,101 @@
+"""The tools about the hub answer plain JSON of their own, and ask no model."""
+
+import json
+from typing import Any
+
+import pytest
+
+from exai.providers.base import ModelInfo
+from exai.providers.echo import MODEL as TEST_MODEL
+from exai.providers.echo import Echo
+from exai.providers.registry import Registry
+from exai.tools.table import TOOLS_BY_NAME
+from exai.version import PROTOCOL_VERSION, VERSION
+from tests.tools.conftest import MakeRegistry
+from tests.tools.running import QuietHub, Run
+
+
+async def said(run: Run, tool: str, **arguments: Any) -> dict[str, Any]:
+    answer = await run(tool, **arguments)
+    assert (answer.plain, answer.content_type, answer.turn, answer.model) == (True, "json", None, "")
+    content: dict[str, Any] = json.loads(answer.content)
+    return content
+
+
+@pytest.fixture
+def run() -> Run:
+    return Run(Registry([Echo()]))
+
+
+async def test_version_says_which_hub_this_is(run: Run) -> None:
+    content = await said(run, "version")
+    assert (content["name"], content["version"], content["protocol"]) == ("EXAI", VERSION, PROTOCOL_VERSION)
+    assert content["started_at"] == "2026-01-02T03:04:05+00:00"
+
+
+async def test_listmodels_lists_each_model_with_its_abilities(serving: MakeRegistry) -> None:
+    model = ModelInfo("big", 64_000, output=4000, vision=True, thinking=True, aliases=("large",))
+    content = await said(Run(serving(model)), "listmodels")
+    assert content["models"][0] == {
+        "id": "big",
+        "provider": "vendor",
+        "context_tokens": 64_000,
+        "output_tokens": 4000,
+        "vision": True,
+        "thinking": True,
+        "aliases": ["large"],
+        "test_model": False,
+    }
+    assert [(listed["id"], listed["test_model"]) for listed in content["models"]] == [
+        ("big", False),
+        (TEST_MODEL, True),
+    ]
+    assert content["auto"] == "big"
+    assert content["configured_providers"] == ["vendor", "exai"]
+    assert content["not_configured"] == [{"provider": "glm", "set": "ZAI_API_KEY"}]
+
+
+async def test_status_says_how_the_hub_is(run: Run) -> None:
+    content = await said(run, "status")
+    assert content["version"] == VERSION
+    assert (content["connections"], content["calls_in_flight"], content["draining"]) == (3, 1, False)
+    assert content["uptime_s"] > 0
+    assert (content["providers"], content["auto_model"]) == (["exai"], TEST_MODEL)
+    assert content["failures_last_hour"] == [{"tool": "chat", "error_code": "TIMEOUT"}]
+    assert not {"tools", "not_configured", "components"} & set(content)
+
+
+async def test_status_says_more_when_asked(run: Run) -> None:
+    content = await said(run, "status", include_tools=True, doctor=True, probe=True, anything_else=1)
+    assert content["tools"] == list(TOOLS_BY_NAME)
+    assert content["not_configured"] == {"glm": "ZAI_API_KEY"}
+    assert content["components"] == {"database": {"status": "ok", "latency_ms": 0.4}}
+
+
+@pytest.mark.parametrize(("status", "ok"), [("ok", True), ("down", False)])
+async def test_health_is_ok_when_every_component_is(status: str, ok: bool) -> None:
+    hub = QuietHub(states={"database": {"status": status}, "redis": {"status": "ok"}})
+    content = await said(Run(Registry([Echo()]), hub=hub), "health")
+    assert content["ok"] is ok
+    assert content["components"] == hub.states
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "most"),
+    [
+        ("status", {}, 30),
+        ("status", {"tail_lines": None}, 30),
+        ("status", {"tail_lines": 7}, 7),
+        ("status", {"tail_lines": 0}, 0),
+        ("status", {"tail_lines": -5}, 0),
+        ("status", {"tail_lines": 10**30}, 500),
+        ("health", {}, 50),
+        ("health", {"tail_lines": None}, 50),
+        ("health", {"tail_lines": 7}, 7),
+    ],
+)
+async def test_failures_are_of_the_callers_workspace_and_bounded(
+    run: Run, tool: str, arguments: dict[str, Any], most: int
+) -> None:
+    await said(run, tool, **arguments)
+    assert run.hub.asked_failures == [("project", most)]
