@@ -76,7 +76,7 @@ _BEGIN_TURN: LiteralString = _BEGIN + _SAY
 _CONTINUE_TURN: LiteralString = _CONTINUE + _SAY
 
 _RECORD: LiteralString = (
-    "INSERT INTO tool_calls (" + _CALL_COLUMNS + ") VALUES (" + _CALL_VALUES + ", %s::bigint) ON CONFLICT DO NOTHING"
+    "INSERT INTO tool_calls (" + _CALL_COLUMNS + ") VALUES (" + _CALL_VALUES + ", (SELECT id FROM conversations WHERE id = %s)) ON CONFLICT DO NOTHING"
 )
 
 _IS_RECORDED: LiteralString = "SELECT 1 FROM tool_calls WHERE id = %s"

@@ -14,6 +14,7 @@ from exai.protocol.errors import ServiceUnavailable
 logger = logging.getLogger(__name__)
 
 _LONGEST_PAUSE_S = 1.0
+_CANCEL_PATIENCE_S = 6.0
 
 
 class DatabaseAway(ServiceUnavailable):
@@ -30,6 +31,7 @@ class Database:
         self._url = url
         self._pool_size = pool_size
         self._pool: AsyncConnectionPool | None = None
+        self._abandoned: set[asyncio.Task[list[tuple[Any, ...]]]] = set()
         self.away = False  # the last statement did not get through
 
     async def fetch(
@@ -42,7 +44,7 @@ class Database:
         pause_s = 0.05
         while True:
             try:
-                rows = await self._fetch_once(statement, parameters, max(0.05, give_up_at - time.monotonic()))
+                rows = await self._fetch_within(statement, parameters, max(0.05, give_up_at - time.monotonic()))
                 self.away = False
                 return rows
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
@@ -65,6 +67,33 @@ class Database:
             cursor = await connection.execute(statement, parameters)
             return await cursor.fetchall() if cursor.description else []
 
+    async def _fetch_within(
+        self, statement: LiteralString, parameters: Sequence[Any], wait_s: float
+    ) -> list[tuple[Any, ...]]:
+        """Raises `psycopg.OperationalError` when PostgreSQL has not answered by then."""
+        fetching = asyncio.create_task(self._fetch_once(statement, parameters, wait_s))
+        try:
+            await asyncio.wait({fetching}, timeout=wait_s)
+        finally:
+            if not fetching.done():
+                self._abandon(fetching)
+        if not fetching.done():
+            raise psycopg.OperationalError("PostgreSQL does not answer")
+        return fetching.result()
+
+    def _abandon(self, fetching: "asyncio.Task[list[tuple[Any, ...]]]") -> None:
+        """Ends a statement without waiting for it. psycopg answers a first cancel by asking PostgreSQL to stop, and
+        waits for that; a second one drops the connection."""
+        fetching.cancel()
+        asyncio.get_running_loop().call_later(_CANCEL_PATIENCE_S, fetching.cancel)
+        self._abandoned.add(fetching)
+        fetching.add_done_callback(self._forget)
+
+    def _forget(self, fetching: "asyncio.Task[list[tuple[Any, ...]]]") -> None:
+        self._abandoned.discard(fetching)
+        if not fetching.cancelled():
+            fetching.exception()  # nobody asks for it any more
+
     async def _open(self) -> AsyncConnectionPool:
         self._pool = pool = AsyncConnectionPool(
             self._url,
@@ -75,7 +104,15 @@ class Database:
             max_idle=60,
             # The pool's own retries must not outlast a call's patience.
             reconnect_timeout=5,
-            kwargs={"autocommit": True, "connect_timeout": 5, "options": "-c timezone=UTC", "application_name": "exai"},
+            kwargs={
+                # A host that vanished is noticed, though it says nothing.
+                "tcp_user_timeout": 10_000,
+                "keepalives_idle": 10,
+                "autocommit": True,
+                "connect_timeout": 5,
+                "options": "-c timezone=UTC",
+                "application_name": "exai",
+            },
         )
         await pool.open(wait=False)
         return pool

@@ -18,6 +18,7 @@ from exai.gateway.gateway import gateway
 from exai.logs import configure_logs
 from exai.settings.hub import HubSettings, hub_settings
 from exai.supervisor.parent import when_parent_dies
+from exai.web_socket import HubWebSocketProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ def server(settings: HubSettings) -> DrainingServer:
             application,
             loop="uvloop",
             http="httptools",
-            ws="websockets-sansio",
+            ws=HubWebSocketProtocol,
             ws_max_size=settings.ws_max_bytes,
             ws_ping_interval=settings.ws_ping_interval,
             ws_ping_timeout=settings.ws_ping_timeout,
@@ -73,7 +74,7 @@ def server(settings: HubSettings) -> DrainingServer:
             server_header=False,
             # Client addresses behind proxies are read from trusted ones only, by the hub itself.
             proxy_headers=False,
-            timeout_graceful_shutdown=5,
+            timeout_graceful_shutdown=2,
         )
     )
 

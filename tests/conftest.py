@@ -7,6 +7,7 @@ from itertools import count
 
 import psycopg
 import pytest
+import redis
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
@@ -14,6 +15,7 @@ from exai.access import token_hash
 from tests.hub import RunningHub, manage
 from tests.upstream import Upstream
 
+_OWN_REDIS_DATABASES = 8  # of the 16 that there are
 MODELS = 200  # more than tests, so that each has models to itself
 _numbers = count()
 
@@ -68,6 +70,17 @@ def hub_environment(hub_database_url: str, upstream: Upstream) -> dict[str, str]
 def hub(hub_environment: dict[str, str]) -> Iterator[RunningHub]:
     with RunningHub(hub_environment) as hub:
         yield hub
+
+
+@pytest.fixture
+def redis_url() -> str:
+    """An empty database of Redis that no other hub of this worker uses: limits hold across all hubs of one."""
+    shared = os.environ["REDIS_URL"]
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    url = shared[: shared.index("db=")] + f"db={_OWN_REDIS_DATABASES + worker}"
+    with redis.Redis.from_url(url) as own:
+        own.flushdb()
+    return url
 
 
 @pytest.fixture

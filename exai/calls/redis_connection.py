@@ -92,6 +92,8 @@ class RedisConnection(asyncio.Protocol):
                 await self._introduce()
         except RedisAway as error:
             self.drop(error.reason)
+        except TimeoutError:
+            self.drop("it does not answer")
         except Exception as error:  # whatever hinders a connection, it is tried again
             self.drop(type(error).__name__)
         except BaseException:

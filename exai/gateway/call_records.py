@@ -4,6 +4,8 @@ import asyncio
 import logging
 from datetime import UTC, datetime
 
+import psycopg
+
 from conversations.models import CallStatus
 from conversations.records import EndedCall
 from conversations.statements import record_call
@@ -72,12 +74,14 @@ class CallRecords:
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
-    async def drain(self) -> None:
+    async def drain(self, *, within_s: float) -> None:
         if self._writing:
-            await asyncio.wait(set(self._writing), timeout=_PATIENCE_S)
+            await asyncio.wait(set(self._writing), timeout=within_s)
 
     async def _write(self, call: EndedCall) -> None:
         try:
             await record_call(self._database, call, within_s=_PATIENCE_S)
         except DatabaseAway:
             logger.error("the record of call %s is lost: PostgreSQL was away for too long", call.id)
+        except psycopg.Error as error:
+            logger.error("PostgreSQL refused the record of call %s: %s", call.id, error.diag.message_primary)

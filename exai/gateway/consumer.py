@@ -11,6 +11,7 @@ import msgspec
 from channels.consumer import AsyncConsumer
 from channels.db import database_sync_to_async
 from channels.exceptions import StopConsumer
+from django.db import DatabaseError
 
 from exai.access import AccessError, client_replace_token
 from exai.calls.kept_calls import CallGone
@@ -23,13 +24,14 @@ from exai.gateway.authentication import AuthenticatedClient, authenticate
 from exai.gateway.following import follow_call
 from exai.gateway.gateway import gateway
 from exai.gateway.origin import origin_allowed
-from exai.gateway.presence import POLICY_VIOLATION, UNAUTHORIZED
+from exai.gateway.presence import CLOSE_PATIENCE_S, POLICY_VIOLATION, UNAUTHORIZED
 from exai.gateway.running_call import CallRequest, RunningCall, utc_timestamp
 from exai.models import Scope
 from exai.protocol import frames
 from exai.protocol.codec import BadFrame, BadHello, decode_hello, decode_request, encode
 from exai.protocol.errors import InvalidRequest, InvalidValue, NotFound, OverCapacity, ServiceUnavailable
 from exai.version import PROTOCOL_VERSION, VERSION
+from exai.web_socket import EXTENSION, Socket
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +57,7 @@ class ToolConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no type
         self._following: set[asyncio.Task[None]] = set()
         self._undelivered: list[str] = []
         self._open = False
+        self._socket: Socket | None = None
         self._hello_timer: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -67,12 +70,17 @@ class ToolConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no type
                 await getattr(self, message["type"].replace(".", "_"))(message)
         except StopConsumer:
             pass
+        finally:
+            self._leave()
 
     async def websocket_connect(self, message: Any) -> None:
         if not origin_allowed(self.scope["headers"], self.gateway.settings.accepted_hosts):
             await self.base_send({"type": "websocket.close", "code": 1008, "reason": "origin not allowed"})
             raise StopConsumer
         settings = self.gateway.settings
+        self._socket = self.scope.get("extensions", {}).get(EXTENSION)
+        if self._socket is not None:
+            self._socket.on_pong = self._heard
         self.address = client_address(self.scope.get("client"), self.scope["headers"], settings.trusted_proxies)
         self.limited_address = "" if is_loopback(self.address) else self.address
         await self.base_send({"type": "websocket.accept"})
@@ -99,9 +107,22 @@ class ToolConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no type
         raise StopConsumer
 
     async def close(self, code: int, reason: str) -> None:
-        if self._open:
-            self._leave()
-            await self.base_send({"type": "websocket.close", "code": code, "reason": reason})
+        if not self._open:
+            return
+        self._leave()
+        try:
+            async with asyncio.timeout(CLOSE_PATIENCE_S):
+                await self.base_send({"type": "websocket.close", "code": code, "reason": reason})
+        except (TimeoutError, OSError, RuntimeError):
+            self.abort()  # it reads nothing, or is gone
+
+    @property
+    def is_closed(self) -> bool:
+        return self._socket is None or self._socket.is_closed
+
+    def abort(self) -> None:
+        if self._socket is not None:
+            self._socket.abort()
 
     def _leave(self) -> None:
         self._open = False
@@ -284,6 +305,9 @@ class ToolConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no type
                 await replace(old=request.old, new=request.new, client_id=client.id)
             except AccessError as refused:
                 error = refused.args[0]
+            except DatabaseError:
+                await self._send(error_frame(request.request_id, DatabaseAway()))
+                return
         await self._send(frames.RotateTokenResult(request_id=request.request_id, ok=error is None, error=error))
 
     @property

@@ -10,6 +10,8 @@ import time
 from contextlib import AsyncExitStack
 from uuid import uuid4
 
+import psycopg
+
 from conversations.records import ConversationSoFar, NewTurn
 from conversations.statements import write_turn
 from exai.calls.admission import Admission, KnownCall, Standing
@@ -42,6 +44,7 @@ from exai.tools.context import ToolContext
 logger = logging.getLogger(__name__)
 
 _LEAST_STORE_TIME_S = 1.0  # for an answer that came with the last breath of its call's timeout
+_LAST_WORDS_S = 2.0  # for what is left to say and to write at the end of the process
 _NO_ANSWERS = frozenset({ErrorCode.OVER_CAPACITY, ErrorCode.SERVICE_UNAVAILABLE, ErrorCode.CANCELLED})
 
 
@@ -96,16 +99,19 @@ class Executor:
         if self._running:
             await asyncio.wait(set(self._running), timeout=within_s)
         self._out_of_time = True
-        for task in list(self._running):
-            task.cancel()
+        for call in list(self._calls.values()):
+            call.stop()
         if self._running:
-            await asyncio.wait(set(self._running), timeout=5)
-        await self._kept.drain(within_s=5)
-        await self._records.drain()
+            await asyncio.wait(set(self._running), timeout=_LAST_WORDS_S)
+        await self._kept.drain(within_s=_LAST_WORDS_S)
+        await self._records.drain(within_s=_LAST_WORDS_S)
 
     async def _run(self, call: RunningCall) -> None:
         self._hub.calls_in_flight += 1
+        call.has_begun = True
         try:
+            if call.is_stopped:
+                raise asyncio.CancelledError
             await self._run_checked(call)
         except HubError as error:
             await self._fail(call, error)
@@ -224,8 +230,13 @@ class Executor:
             stored = await write_turn(self._database, new, ended, within_s=max(_LEAST_STORE_TIME_S, time_left_s))
         except DatabaseAway:
             stored = False
+        except psycopg.Error as error:
+            # An answer that is paid for goes out all the same. The error's details may hold what was said.
+            logger.error("PostgreSQL refused the turn of call %s: %s", call.id, error.diag.message_primary)
+            stored = False
         if not stored:
             logger.error("the answer of call %s could not be stored; it is delivered without", call.id)
+            self._records.add(ended)
             return None, False
         return self._continuation.offer(new.continuation_id, len(conversation.turns) if conversation else 0), True
 

@@ -15,6 +15,8 @@ from exai.settings.gateway import GatewaySettings
 logger = logging.getLogger(__name__)
 
 CHECK_INTERVAL_S = 0.5
+CLOSE_PATIENCE_S = 1.0  # for a reader that does not take its frames
+_CLOSE_LOOKS = 50
 UNAUTHORIZED = 4003
 POLICY_VIOLATION = 1008
 SERVICE_RESTART = 1012
@@ -25,7 +27,14 @@ class Connection(Protocol):
     limited_address: str
     client: AuthenticatedClient | None
 
-    async def close(self, code: int, reason: str) -> None: ...
+    @property
+    def is_closed(self) -> bool: ...
+
+    async def close(self, code: int, reason: str) -> None:
+        """Must come back soon, and not raise, whatever the other side does."""
+        ...
+
+    def abort(self) -> None: ...
 
 
 class Presence:
@@ -72,8 +81,14 @@ class Presence:
         if self._checking is not None:
             self._checking.cancel()
         leaving = list(self._connections.values())
-        closing = [connection.close(SERVICE_RESTART, "service restart") for connection in leaving]
-        await asyncio.gather(*closing, return_exceptions=True)
+        await asyncio.gather(*(connection.close(SERVICE_RESTART, "service restart") for connection in leaving))
+        # Who does not answer the close in time is not waited for.
+        for _ in range(_CLOSE_LOOKS):
+            if all(connection.is_closed for connection in leaving):
+                return
+            await asyncio.sleep(CLOSE_PATIENCE_S / _CLOSE_LOOKS)
+        for connection in leaving:
+            connection.abort()
 
     async def _reached_limit(self, connection: Connection, address_key: str) -> str:
         """`all`, `address`, or empty."""
@@ -99,12 +114,13 @@ class Presence:
                 await self._close_refused()
             except DatabaseAway:
                 logger.warning("Clients cannot be checked while PostgreSQL is away; their connections stay")
+            except Exception:  # a check that ended would leave every later change unseen
+                logger.exception("The check of connected clients failed; it is tried again")
 
     async def _close_refused(self) -> None:
         connected = {connection: connection.client for connection in self._connections.values() if connection.client}
         if not connected:
             return
         valid = await still_valid(self._database, {client.id for client in connected.values()})
-        for connection, client in connected.items():
-            if client not in valid:
-                await connection.close(UNAUTHORIZED, "unauthorized")
+        refused = [connection for connection, client in connected.items() if client not in valid]
+        await asyncio.gather(*(connection.close(UNAUTHORIZED, "unauthorized") for connection in refused))

@@ -76,6 +76,8 @@ class RunningCall:
         self.task: asyncio.Task[None] | None = None
         self.asked: AskedCall | None = None  # once it is known to be valid
         self.attached_to: str | None = None  # the call whose frames answer this one
+        self.has_begun = False
+        self.is_stopped = False
         self.may_be_cancelled = True
         self.tool_name = ""  # once it is known to exist
         self.streams = False
@@ -112,7 +114,14 @@ class RunningCall:
         if self.task is None or not self.may_be_cancelled:
             return False
         self.may_be_cancelled = False
-        return self.task.cancel()
+        self.stop()
+        return True
+
+    def stop(self) -> None:
+        """Cancels the call's task. One that has not begun would end without a word: it begins, and ends at once."""
+        if self.task is not None and self.has_begun:
+            self.task.cancel()
+        self.is_stopped = True
 
     def latency(self) -> LatencyMetrics:
         total_s = time.perf_counter() - self.started

@@ -79,7 +79,7 @@ def _run(settings: HubSettings, console: Console, signals: Signals) -> None:
             logs.note(sentence)
 
         processes = ProcessList(settings.data_dir)
-        processes.wait_for_leftovers(signals, patience=settings.drain_secs + 5, tell=tell)
+        processes.wait_for_leftovers(signals, patience=settings.drain_secs + 12, tell=tell)
         listener = stack.enter_context(closing(listen(settings.host, settings.port)))
         ensure_secret_key(settings)
         try:

@@ -14,7 +14,7 @@ from exai.supervisor.signals import Signals
 _REVIVE_SECONDS = 1.0
 _SLOW_START_SECONDS = 5.0
 _REMIND_SECONDS = 15.0
-_DRAIN_MARGIN_SECONDS = 5.0  # for a child to close its sockets and flush after draining
+_DRAIN_MARGIN_SECONDS = 12.0  # what a web process needs beyond its drain, to write and to say goodbye
 _WORKER_SECONDS = 15.0
 
 

@@ -211,17 +211,48 @@ async def test_a_fault_of_the_hub_is_answered_with_a_reference_and_no_traceback(
     token = _client_in(database)
     with RunningHub(environment) as hub:
         async with wire(hub.ws_url, token) as connection:
-            database.execute("ALTER TABLE messages ADD CONSTRAINT refuses CHECK (content <> 'poison')")
-            result = (await connection.call("chat", {"prompt": "poison", "model": model}))[-1]
-            database.execute("ALTER TABLE messages DROP CONSTRAINT refuses")
-            assert (await connection.call("chat", {"prompt": "poison", "model": model}, "another"))[-1]["ok"]
+            begun = envelope((await connection.call("chat", {"prompt": "one", "model": model}))[-1])
+            arguments = {"prompt": "two", "continuation_id": begun["continuation_offer"]["continuation_id"]}
+            database.execute("ALTER TABLE conversations RENAME COLUMN updated_at TO mislaid")
+            result = (await connection.call("chat", arguments, "faulty"))[-1]
+            database.execute("ALTER TABLE conversations RENAME COLUMN mislaid TO updated_at")
+            assert (await connection.call("chat", arguments, "mended"))[-1]["ok"]
         reference = result["error"]["details"]["reference"]
         log = hub.log_text()
     assert result["error"]["code"] == "INTERNAL_ERROR"
-    assert "CheckViolation" not in json.dumps(result)
+    assert "UndefinedColumn" not in json.dumps(result)
     assert reference in log
-    assert "CheckViolation" in log
+    assert "UndefinedColumn" in log
     assert token not in log
+
+
+async def test_a_turn_that_the_database_refuses_costs_the_storing_but_not_the_answer(
+    own_database: tuple[dict[str, str], str, psycopg.Connection], model: str
+) -> None:
+    environment, _, database = own_database
+    token = _client_in(database)
+    with RunningHub(environment) as hub:
+        async with wire(hub.ws_url, token) as connection:
+            database.execute("ALTER TABLE messages ADD CONSTRAINT refuses CHECK (content <> 'poison')")
+            result = (await connection.call("chat", {"prompt": "poison", "model": model}))[-1]
+        log = hub.log_text()
+    assert result["ok"]
+    assert envelope(result)["metadata"]["stored"] is False
+    assert "poison" not in log
+    assert database.execute("SELECT status, model FROM tool_calls").fetchall() == [("succeeded", model)]
+
+
+async def test_rotate_token_with_the_database_away_is_answered(
+    own_database: tuple[dict[str, str], str, psycopg.Connection],
+) -> None:
+    environment, url, database = own_database
+    token = _client_in(database)
+    with RunningHub(environment) as hub:
+        async with wire(hub.ws_url, token) as connection:
+            with _frozen_database(database, url):
+                await connection.send({"op": "rotate_token", "request_id": 1, "old": token, "new": "n" * 40})
+                error = (await connection.until("error", 1))[-1]
+    assert error["error"]["code"] == "SERVICE_UNAVAILABLE"
 
 
 async def test_a_second_sigterm_changes_nothing_but_a_sigint_ends_at_once(

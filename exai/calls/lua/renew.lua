@@ -12,8 +12,9 @@ for _, held in ipairs(cjson.decode(ARGV[4])) do
     redis.call('ZADD', key, ends, held.id)
     if key ~= GLOBAL then redis.call('PEXPIRE', key, lease_ms * 2) end
   end
-  if held.conversation ~= '' and redis.call('GET', held.conversation) == held.id then
-    redis.call('PEXPIRE', held.conversation, lease_ms)
+  if held.conversation ~= '' then
+    local owner = redis.call('GET', held.conversation)
+    if not owner or owner == held.id then redis.call('SET', held.conversation, held.id, 'PX', lease_ms) end
   end
 end
 for _, connection in ipairs(cjson.decode(ARGV[5])) do
