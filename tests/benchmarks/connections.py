@@ -1,6 +1,7 @@
 """The clients of the load generator: of the hub, of the upstream directly, of the bare echo. They cost little CPU."""
 
 import asyncio
+import secrets
 import time
 from typing import Any, NamedTuple, Self
 
@@ -53,6 +54,8 @@ class HubConnection:
     def __init__(self, socket: "aiohttp.ClientWebSocketResponse[bool]", name: str) -> None:
         self._socket = socket
         self._name = name
+        # A request_id is used once: a repeated one would be answered from what the hub has kept.
+        self._unique = secrets.token_hex(4)
         self._count = 0
         self._waiting: dict[str, _Waiting] = {}
         self._loop = asyncio.get_running_loop()
@@ -80,7 +83,7 @@ class HubConnection:
     async def ask(self, frame: dict[str, Any]) -> Answer:
         """Sends the frame with a `request_id` of its own; gives what came for it."""
         self._count += 1
-        request_id = f"{self._name}-{self._count}"
+        request_id = f"{self._name}-{self._unique}-{self._count}"
         waiting = self._waiting[request_id] = _Waiting(self._loop.create_future())
         await _send(self._socket, {**frame, "request_id": request_id})
         return await waiting.answer
