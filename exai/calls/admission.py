@@ -8,7 +8,6 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Any
 
 import msgspec
 
@@ -16,13 +15,13 @@ from exai.calls import keys, scripts
 from exai.calls.limits import Bucket, CallLimits
 from exai.calls.local_limits import LocalBuckets, LocalSlots
 from exai.calls.process import HeldByCall, Process
+from exai.calls.redis_connection import Part
 from exai.calls.redis_link import RedisAway, RedisLink
 from exai.protocol.errors import OverCapacity
 
 _POLL_S = 1.0  # for a grant whose message got lost
 _CONVERSATION_POLL_S = 0.02
 _LONGEST_CONVERSATION_POLL_S = 0.25
-_encoder = msgspec.json.Encoder()
 
 OnWait = Callable[[str], Awaitable[None]]
 WAITING_FOR_CAPACITY = "Waiting for capacity"
@@ -52,6 +51,7 @@ class AskedCall(msgspec.Struct, kw_only=True):
     buckets: tuple[Bucket, ...]
     description: bytes  # what the reaper needs, should this process die
     standing: Standing = Standing.OUTSIDE
+    waited: bool = False
 
 
 class KnownCall(Exception):
@@ -109,7 +109,7 @@ class Admission:
             call.standing = Standing.COUNTED_HERE
             return
         self._local_buckets.forget()
-        call.standing = Standing.COUNTED
+        call.standing, call.waited = Standing.COUNTED, waits
         self._process.calls[call.id] = HeldByCall(call.id, [] if waits else _slots(call), call.conversation)
         if waits:
             await self._wait_for_grant(call, on_wait)
@@ -121,7 +121,7 @@ class Admission:
 
     async def _ask_once(self, call: AskedCall, buckets: tuple[Bucket, ...], *, only_known: bool = False) -> bytes:
         """`run`, `wait` or `conversation` (another call has it). Raises `KnownCall` or `OverCapacity`."""
-        arguments = [*_bucket_arguments(buckets), self._described(call, only_known=only_known)]
+        arguments = [*_bucket_arguments(buckets), *self._described(call, only_known=only_known)]
         answer = await self._link.script(scripts.ADMIT, [], arguments)
         if answer[0] == b"known":
             raise KnownCall(answer[1].decode())
@@ -199,34 +199,16 @@ class Admission:
         except TimeoutError:
             raise _over_capacity(1) from None
 
-    def _described(self, call: AskedCall, *, only_known: bool) -> bytes:
-        return _encoder.encode(
-            {
-                "call": script_call(call, self._process.id),
-                "lease_ms": self._process.lease_ms,
-                "longest_ms": self._longest_ms,
-                "dedup": call.repeat_key,
-                "asked": call.asked_key,
-                "named": call.named_key,
-                "connection": call.connection,
-                "conversation": call.conversation,
-                "only_known": only_known,
-                "description": call.description.decode(),
-            }
-        )
-
-
-def script_call(call: AskedCall, process: str) -> dict[str, Any]:
-    """A call as the scripts know it."""
-    return {
-        "id": call.id,
-        "process": process,
-        "session": call.session,
-        "client": call.client,
-        "global_limit": call.limits.all,
-        "session_limit": call.limits.session,
-        "client_limit": call.limits.client,
-    }
+    def _described(self, call: AskedCall, *, only_known: bool) -> list[Part]:
+        """The call in the order in which lua/admit.lua reads it."""
+        limits = call.limits
+        return [
+            *(call.id, self._process.id, call.session, call.client),
+            *(limits.all, limits.session, limits.client),
+            *(self._process.lease_ms, self._longest_ms),
+            *(call.repeat_key, call.asked_key, call.named_key, call.connection),
+            *(call.conversation, int(only_known), call.description),
+        ]
 
 
 def conversation_busy(waited_s: float) -> OverCapacity:
@@ -239,11 +221,12 @@ def conversation_busy(waited_s: float) -> OverCapacity:
 
 
 def _slots(call: AskedCall) -> list[str]:
-    return [keys.GLOBAL_SLOTS, keys.session_slots(call.session), keys.client_slots(call.client)]
+    slots = [keys.GLOBAL_SLOTS, keys.session_slots(call.session)]
+    return [*slots, keys.client_slots(call.client)] if call.limits.client else slots
 
 
-def _bucket_arguments(buckets: tuple[Bucket, ...]) -> list[str | int | float]:
-    arguments: list[str | int | float] = [len(buckets)]
+def _bucket_arguments(buckets: tuple[Bucket, ...]) -> list[Part]:
+    arguments: list[Part] = [len(buckets)]
     for bucket in buckets:
         arguments += (bucket.key, bucket.capacity, bucket.refill)
     return arguments

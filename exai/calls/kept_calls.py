@@ -6,26 +6,43 @@ Any web process can answer from it for a caller that lost its connection, or ask
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from typing import Any
 
 import msgspec
 
 from exai.calls import keys, scripts
-from exai.calls.admission import AskedCall, script_call
+from exai.calls.admission import AskedCall
 from exai.calls.process import Process
+from exai.calls.redis_connection import Part
 from exai.calls.redis_link import RedisAway, RedisLink, RedisRefused
 
 logger = logging.getLogger(__name__)
 
-_FLUSH_S = 0.005
+_FLUSH_S = 0.025  # most calls end sooner, and then need no writing of their own
 _RETRY_S = 0.5
 _FOLLOW_POLL_S = 0.02
 _LONGEST_FOLLOW_POLL_S = 0.2
-_encoder = msgspec.json.Encoder()
 
 
 class CallGone(Exception):
     """Nothing is kept of the call."""
+
+
+class EndedCallState(msgspec.Struct, kw_only=True):
+    """What the script needs to end a call. `has_client_slot` and `waited` may be true when they are not known."""
+
+    id: str
+    process: str
+    session: str
+    client: str
+    repeat_key: str
+    asked_key: str
+    named_key: str
+    conversation: str
+    repeatable: bool
+    has_client_slot: bool = True
+    waited: bool = True
+    held_ms: int = 0
+    kept_bytes: int = 0
 
 
 class KeptCalls:
@@ -41,7 +58,7 @@ class KeptCalls:
         process.on_beat(self._evict)
 
     def keep(self, call_id: str, frame: str) -> None:
-        """Keeps a frame of a running call. Frames of a few milliseconds go out together."""
+        """Keeps a frame of a running call. Frames of some milliseconds go out together."""
         self._pending.setdefault(call_id, []).append(frame)
         if self._flushing is None:
             self._flushing = asyncio.get_running_loop().call_later(_FLUSH_S, self._flush)
@@ -53,21 +70,22 @@ class KeptCalls:
         """
         self._process.calls.pop(call.id, None)
         frames = "\n".join(self._pending.pop(call.id, ()))
-        given = _encoder.encode(
-            {
-                "call": script_call(call, self._process.id),
-                "lease_ms": self._process.lease_ms,
-                "dedup": call.repeat_key,
-                "asked": call.asked_key,
-                "named": call.named_key,
-                "conversation": call.conversation,
-                "repeatable": repeatable,
-                "retention_ms": self._retention_ms,
-                "held_ms": round(held_s * 1000),
-                "frames_bytes": self._kept_bytes.pop(call.id, 0) + len(frames),
-            }
+        ended = EndedCallState(
+            id=call.id,
+            process=self._process.id,
+            session=call.session,
+            client=call.client,
+            has_client_slot=call.limits.client > 0,
+            waited=call.waited,
+            repeat_key=call.repeat_key,
+            asked_key=call.asked_key,
+            named_key=call.named_key,
+            conversation=call.conversation,
+            repeatable=repeatable,
+            held_ms=round(held_s * 1000),
+            kept_bytes=self._kept_bytes.pop(call.id, 0),
         )
-        task = asyncio.create_task(self._finish(given, frames, result))
+        task = asyncio.create_task(self._finish(self._arguments(ended, frames, result)))
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
@@ -118,10 +136,19 @@ class KeptCalls:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.2, _LONGEST_FOLLOW_POLL_S)
 
-    async def abandon(self, call: dict[str, Any], result: str) -> None:
-        """Ends a call of a dead process for it; `call` as `finish` gives it to the script. Raises `RedisAway`."""
-        given = {**call, "lease_ms": self._process.lease_ms, "retention_ms": self._retention_ms}
-        await self._link.script(scripts.FINISH, [], [_encoder.encode(given), "", result])
+    async def abandon(self, ended: "EndedCallState", result: str) -> None:
+        """Ends a call of a dead process for it. Raises `RedisAway`."""
+        await self._link.script(scripts.FINISH, [], self._arguments(ended, "", result))
+
+    def _arguments(self, ended: "EndedCallState", frames: str, result: str) -> list[Part]:
+        """The call in the order in which lua/finish.lua reads it."""
+        return [
+            *(ended.id, ended.process, ended.session, ended.client),
+            *(int(ended.has_client_slot), int(ended.waited), self._process.lease_ms, self._retention_ms),
+            *(ended.repeat_key, ended.asked_key, ended.named_key, ended.conversation),
+            *(int(ended.repeatable), ended.held_ms, ended.kept_bytes),
+            *(frames, result),
+        ]
 
     def _flush(self) -> None:
         self._flushing = None
@@ -134,12 +161,12 @@ class KeptCalls:
             self._kept_bytes[call_id] = self._kept_bytes.get(call_id, 0) + len(joined)
         self._pending.clear()
 
-    async def _finish(self, given: bytes, frames: str, result: str) -> None:
+    async def _finish(self, arguments: list[Part]) -> None:
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self._retention_ms / 1000
         while loop.time() < give_up_at:
             try:
-                await self._link.script(scripts.FINISH, [], [given, frames, result])
+                await self._link.script(scripts.FINISH, [], arguments)
                 return
             except RedisAway:
                 await asyncio.sleep(_RETRY_S)

@@ -2,7 +2,6 @@
 
 import logging
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -10,7 +9,7 @@ import msgspec
 from conversations.models import CallStatus
 from conversations.records import EndedCall
 from exai.calls import keys
-from exai.calls.kept_calls import KeptCalls
+from exai.calls.kept_calls import EndedCallState, KeptCalls
 from exai.calls.redis_link import RedisLink
 from exai.gateway import answers
 from exai.gateway.call_records import CallRecords
@@ -55,22 +54,15 @@ class Reaper:
                 error_message=error.message,
             )
         )
-        ended: dict[str, Any] = {
-            "call": {
-                "id": call_id,
-                "process": process,
-                "session": call.session,
-                "client": str(call.client_id),
-                "global_limit": 0,
-                "session_limit": 0,
-                "client_limit": 0,
-            },
-            "dedup": call.dedup,
-            "asked": call.asked,
-            "named": call.named,
-            "conversation": call.conversation,
-            "repeatable": True,
-            "held_ms": 0,
-            "frames_bytes": 0,
-        }
+        ended = EndedCallState(
+            id=call_id,
+            process=process,
+            session=call.session,
+            client=str(call.client_id),
+            repeat_key=call.dedup,
+            asked_key=call.asked,
+            named_key=call.named,
+            conversation=call.conversation,
+            repeatable=True,
+        )
         await self._kept.abandon(ended, encode(answers.failure(call.request_id, call.tool, error)))

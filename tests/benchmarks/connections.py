@@ -71,7 +71,7 @@ class HubConnection:
         return cls(socket, name)
 
     async def chat(self, model: str = STEADY, *, stream: bool = False) -> Answer:
-        arguments = {"prompt": f"{self._name}-{self._count}: {_QUESTION}", "model": model}
+        arguments = {"prompt": f"{self._name}-{self._unique}-{self._count}: {_QUESTION}", "model": model}
         return await self.call("chat", {**arguments, "stream": True} if stream else arguments)
 
     async def call(self, tool: str, arguments: dict[str, Any]) -> Answer:

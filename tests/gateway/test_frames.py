@@ -1,5 +1,6 @@
 """Requests on an open connection: every op, and what is answered to frames that are none."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -232,11 +233,12 @@ async def test_status_shows_failures_of_the_own_workspace_only(
 
 async def _failures_until_there_is_one(connection: Any) -> list[dict[str, Any]]:
     # The record of a failed call is written beside its answer, not before it.
-    for _ in range(100):
-        status = (await connection.call("status", {}))[-1]
+    for attempt in range(50):
+        status = (await connection.call("status", {}, f"look {attempt}"))[-1]
         failures: list[dict[str, Any]] = json.loads(status["outputs"][0]["text"])["failures_last_hour"]
         if failures:
             return failures
+        await asyncio.sleep(0.02)
     raise AssertionError("the failed call never appeared")
 
 

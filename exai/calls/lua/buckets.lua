@@ -1,5 +1,6 @@
 -- Token buckets, shared by the scripts that let frames in. ARGV of the script begins with their description:
--- the number of buckets, then for each its key, its capacity and its refill in tokens a second.
+-- the number of buckets, then for each its key, its capacity and its refill in tokens a second. A bucket is kept as
+-- its tokens and the millisecond at which it had them.
 
 local function take_tokens(now, argv)
   local count = tonumber(argv[1])
@@ -7,10 +8,12 @@ local function take_tokens(now, argv)
   for i = 1, count do
     local at = 2 + (i - 1) * 3
     local key, capacity, refill = argv[at], tonumber(argv[at + 1]), tonumber(argv[at + 2])
-    local stored = redis.call('HMGET', key, 'tokens', 'at')
+    local stored = redis.call('GET', key)
     local tokens = capacity
-    if stored[1] then
-      tokens = math.min(capacity, tonumber(stored[1]) + (now - tonumber(stored[2])) * refill / 1000)
+    if stored then
+      local separator = string.find(stored, ' ', 1, true)
+      local left, at_ms = string.sub(stored, 1, separator - 1), string.sub(stored, separator + 1)
+      tokens = math.min(capacity, left + (now - at_ms) * refill / 1000)
     end
     if tokens < 1 then
       return math.ceil((1 - tokens) * 1000 / refill), key
@@ -19,8 +22,7 @@ local function take_tokens(now, argv)
   end
   for i = 1, count do
     local bucket = buckets[i]
-    redis.call('HSET', bucket[1], 'tokens', bucket[2], 'at', now)
-    redis.call('PEXPIRE', bucket[1], bucket[3])
+    redis.call('SET', bucket[1], string.format('%.3f %.0f', bucket[2], now), 'PX', bucket[3])
   end
   return 0, nil
 end

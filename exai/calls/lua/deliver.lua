@@ -1,9 +1,8 @@
 -- The caller has the result: its chunks go, the result stays for a repeat. ARGV: call id.
 
-redis.call('DEL', frames_key(ARGV[1]))
-if redis.call('EXISTS', call_key(ARGV[1])) == 1 then
-  redis.call('HSET', call_key(ARGV[1]), 'delivered', 1)
-  redis.call('ZADD', DELIVERED, now_ms(), ARGV[1])
-  local asked = redis.call('HGET', call_key(ARGV[1]), 'asked')
-  if asked and redis.call('HGET', asked, 'call') == ARGV[1] then redis.call('DEL', asked) end
-end
+local known = redis.call('HMGET', call_key(ARGV[1]), 'asked', 'bytes')
+redis.call('UNLINK', frames_key(ARGV[1]))
+if not known[1] then return end
+redis.call('HSET', call_key(ARGV[1]), 'delivered', 1)
+if known[2] then redis.call('ZADD', DELIVERED, now_ms(), ARGV[1] .. ' ' .. known[2]) end
+if redis.call('HGET', known[1], 'call') == ARGV[1] then redis.call('DEL', known[1]) end

@@ -3,5 +3,6 @@
 local now = now_ms()
 if in_use(ARGV[1], now) >= tonumber(ARGV[2]) then return 0 end
 redis.call('ZADD', ARGV[1], now + tonumber(ARGV[4]), ARGV[3])
+-- Its end is only sent, and may be lost while Redis is away.
 redis.call('PEXPIRE', ARGV[1], tonumber(ARGV[4]) * 2)
 return 1

@@ -1,6 +1,7 @@
 -- Shared by the scripts that take and give back slots: put before each of them.
 --
--- A slot is a member of a sorted set, scored with the millisecond at which its lease ends; its owner renews it.
+-- A slot is a member of a sorted set, scored with the millisecond at which its lease ends; its owner renews it. A call's
+-- end takes it out, if need be by the process that sees to the dead, so the sets need no expiry of their own.
 -- A call that finds no slot waits in its session's queue; the sessions that have waiting calls stand in a ring, and
 -- each slot that comes free goes to the next session of the ring whose own limits allow it.
 
@@ -24,7 +25,7 @@ local function session_key(session) return PREFIX .. 'slots:session:' .. session
 local function client_key(client) return PREFIX .. 'slots:client:' .. client end
 local function queue_key(session) return PREFIX .. 'waiting:queue:' .. session end
 
--- A call that waits or runs: {id, process, session, client, global_limit, session_limit, client_limit}; a limit of 0 is none.
+-- A call: {id, process, session, client, global_limit, session_limit, client_limit}; a limit of 0 is none.
 local function has_room(call, now)
   if in_use(session_key(call.session), now) >= call.session_limit then return false end
   if call.client_limit > 0 and in_use(client_key(call.client), now) >= call.client_limit then return false end
@@ -35,9 +36,7 @@ local function take(call, now, lease_ms)
   local ends = now + lease_ms
   redis.call('ZADD', GLOBAL, ends, call.id)
   redis.call('ZADD', session_key(call.session), ends, call.id)
-  redis.call('PEXPIRE', session_key(call.session), lease_ms * 2)
-  redis.call('ZADD', client_key(call.client), ends, call.id)
-  redis.call('PEXPIRE', client_key(call.client), lease_ms * 2)
+  if call.client_limit > 0 then redis.call('ZADD', client_key(call.client), ends, call.id) end
 end
 
 local function wait(call)
