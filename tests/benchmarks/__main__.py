@@ -25,13 +25,21 @@ from tests.benchmarks.plan import FULL, QUICK, TINY, Plan
 from tests.benchmarks.report import Run, as_json, as_table
 from tests.benchmarks.rig import Variant, checked_out, commit_name, echo_server, prepared, teach
 from tests.benchmarks.saturation import measure_saturation
-from tests.benchmarks.scenarios import measure_parallel_chats, measure_version_during_a_long_call
+from tests.benchmarks.scenarios import (
+    measure_cancel,
+    measure_chunks,
+    measure_crowd,
+    measure_parallel_chats,
+    measure_version_during_a_long_call,
+)
 from tests.benchmarks.sides import EchoSide, HubSide, Setting
 from tests.hub import PROJECT_DIR
 from tests.upstream import Upstream
 
 
-async def _run_round(number: int, plan: Plan, samples: Samples, variants: Sequence[Variant], upstream_url: str) -> None:
+async def _run_round(
+    number: int, plan: Plan, samples: Samples, variants: Sequence[Variant], upstream: Upstream
+) -> None:
     # Fresh processes each round: what a process happens to begin with is a part of the spread.
     with ExitStack() as stack:
         running = [(variant, stack.enter_context(variant.hub())) for variant in variants]
@@ -43,7 +51,8 @@ async def _run_round(number: int, plan: Plan, samples: Samples, variants: Sequen
                 samples=samples,
                 hubs=[HubSide(variant.side, hub, variant.token, session) for variant, hub in running],
                 echo=EchoSide(echo, session),
-                direct=DirectClient(session, upstream_url),
+                direct=DirectClient(session, upstream.url),
+                upstream=upstream,
             )
             await measure_memory(setting)
             await measure_one_connection(setting)
@@ -53,6 +62,11 @@ async def _run_round(number: int, plan: Plan, samples: Samples, variants: Sequen
             await measure_list_tools(setting)
             await measure_parallel_chats(setting)
             await measure_version_during_a_long_call(setting)
+            await measure_chunks(setting)
+            await measure_cancel(setting)
+            newest = next(variant for variant in variants if variant.side == "hub")
+            with newest.crowded_hub() as crowded:
+                await measure_crowd(setting, HubSide("hub", crowded, newest.token, session))
 
 
 def _measure(plan: Plan, compared_ref: str | None) -> tuple[Run, Samples]:
@@ -70,7 +84,7 @@ def _measure(plan: Plan, compared_ref: str | None) -> tuple[Run, Samples]:
         for number in range(plan.rounds):
             print(f"Round {number + 1} of {plan.rounds}", file=sys.stderr, flush=True)
             order = variants if number % 2 == 0 else variants[::-1]
-            uvloop.run(_run_round(number, plan, samples, order, upstream.url))
+            uvloop.run(_run_round(number, plan, samples, order, upstream))
             gc.collect()
         compared_commit = commit_name(worktree) if worktree else None
         run = Run(plan, commit_name(PROJECT_DIR), compared_ref, compared_commit, time.monotonic() - began)

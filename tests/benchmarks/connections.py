@@ -38,11 +38,12 @@ class _Frame(msgspec.Struct):
 class _Waiting:
     """A request under way. One is made for every call, so it is kept small."""
 
-    __slots__ = ("answer", "first")
+    __slots__ = ("answer", "first", "heard")
 
     def __init__(self, answer: asyncio.Future[Answer]) -> None:
         self.answer = answer
         self.first = 0.0
+        self.heard = time.perf_counter()
 
 
 _frame = msgspec.json.Decoder(_Frame)
@@ -57,6 +58,7 @@ class HubConnection:
         # A request_id is used once: a repeated one would be answered from what the hub has kept.
         self._unique = secrets.token_hex(4)
         self._count = 0
+        self.longest_silence_s = 0.0  # of a call under way
         self._waiting: dict[str, _Waiting] = {}
         self._loop = asyncio.get_running_loop()
         self._reader = self._loop.create_task(self._read())
@@ -88,6 +90,16 @@ class HubConnection:
         await _send(self._socket, {**frame, "request_id": request_id})
         return await waiting.answer
 
+    async def cancel_after(self, model: str, wait_s: float) -> float:
+        """Calls a model and cancels the call after a while; the `time.time()` of the cancel."""
+        calling = asyncio.ensure_future(self.chat(model))
+        await asyncio.wait([calling], timeout=wait_s)
+        cancelled_at = time.time()
+        await _send(self._socket, {"op": "cancel", "request_id": f"{self._name}-{self._unique}-{self._count}"})
+        await asyncio.wait([calling], timeout=5)
+        calling.exception()  # CANCELLED
+        return cancelled_at
+
     async def close(self) -> None:
         self._reader.cancel()
         await self._socket.close()
@@ -105,6 +117,9 @@ class HubConnection:
         now = time.perf_counter()
         frame = _frame.decode(data)
         waiting = self._waiting.get(frame.request_id or "")
+        if waiting is not None:
+            self.longest_silence_s = max(self.longest_silence_s, now - waiting.heard)
+            waiting.heard = now
         if frame.op in _UNDER_WAY or waiting is None:
             return
         if frame.op == "stream_chunk":

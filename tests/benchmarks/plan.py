@@ -19,6 +19,8 @@ class Plan(NamedTuple):
     saturated_s: float
     open_s: float
     idle_connections: int
+    connected: int
+    """Of which one in five has a call under way."""
     streamed_in_block: int
     listings: int
     first_long_call_s: float
@@ -37,6 +39,7 @@ FULL = Plan(
     saturated_s=3,
     open_s=4,
     idle_connections=300,
+    connected=1000,
     streamed_in_block=6,
     listings=100,
     first_long_call_s=9,
@@ -56,6 +59,7 @@ TINY = FULL._replace(
     saturated_s=0.2,
     open_s=0.2,
     idle_connections=5,
+    connected=10,
     streamed_in_block=2,
     listings=2,
     first_long_call_s=0.3,

@@ -18,6 +18,8 @@ from tests.hub import PROJECT_DIR, RunningHub, create_client, manage
 from tests.upstream import Upstream
 
 TRICKLING, SLOW, FIRST_LONG, LONG = "trickling", "slow-200ms", "long-first", "long"
+MANY_CHUNKS, ENDLESS, CROWDED = "many-chunks", "endless", "crowded"
+CHUNKS = 500
 
 # Settings by which the benchmark lifts a limit of the hub; printed with the figures.
 # One client drives the hub harder than any agent would. A commit that does not know a limit ignores it.
@@ -38,8 +40,14 @@ class Variant(NamedTuple):
     environment: dict[str, str]
     token: str
 
-    def hub(self) -> RunningHub:
-        return RunningHub(self.environment, project_dir=self.project_dir)
+    def hub(self, **more: str) -> RunningHub:
+        return RunningHub({**self.environment, **more}, project_dir=self.project_dir)
+
+    def crowded_hub(self) -> RunningHub:
+        """One that lets 200 calls to the upstream run at once, and beats every second."""
+        (endpoint,) = json.loads(self.environment["EXAI_ENDPOINTS"])
+        endpoints = json.dumps([{**endpoint, "max_inflight": 256}])
+        return self.hub(EXAI_ENDPOINTS=endpoints, EXAI_WS_PROGRESS_INTERVAL_SECS="1")
 
 
 @contextmanager
@@ -49,7 +57,7 @@ def prepared(side: Side, project_dir: Path, upstream: Upstream) -> Iterator[Vari
         Path(data_dir).chmod(0o711)
         engines = start_engines(parse({"EXAI_DATA_DIR": data_dir}))
         try:
-            models = [STEADY, TRICKLING, SLOW, FIRST_LONG, LONG]
+            models = [STEADY, TRICKLING, SLOW, FIRST_LONG, LONG, MANY_CHUNKS, ENDLESS, CROWDED]
             endpoint = {"name": "bench", "url": upstream.url, "key": "bench-key", "models": models}
             environment = {
                 **engines.environment(),
@@ -74,6 +82,9 @@ def teach(upstream: Upstream, plan: Plan) -> None:
     upstream.behave(SLOW, delay_s=0.2)
     upstream.behave(FIRST_LONG, delay_s=plan.first_long_call_s)
     upstream.behave(LONG, delay_s=plan.long_call_s)
+    upstream.behave(MANY_CHUNKS, text="chunk of text " * CHUNKS, chunks=CHUNKS)
+    upstream.behave(ENDLESS, delay_s=60)
+    upstream.behave(CROWDED, delay_s=plan.long_call_s * 2)
 
 
 @contextmanager

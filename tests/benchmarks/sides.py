@@ -10,6 +10,7 @@ from tests.benchmarks.connections import Answer, DirectClient, EchoConnection, H
 from tests.benchmarks.figures import Samples, Side
 from tests.benchmarks.plan import Plan
 from tests.hub import RunningHub
+from tests.upstream import Upstream
 
 _CONNECTING_AT_ONCE = 16
 
@@ -72,6 +73,7 @@ class Setting(NamedTuple):
     hubs: Sequence[HubSide]
     echo: EchoSide
     direct: DirectClient
+    upstream: Upstream
 
 
 async def open_many(connect: Callable[[], Awaitable[AnyConnection]], count: int) -> list[AnyConnection]:

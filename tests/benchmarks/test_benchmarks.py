@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.figures import FIGURES
+from tests.benchmarks.rig import RAISED_LIMITS
 from tests.hub import PROJECT_DIR
 
 
@@ -18,7 +19,7 @@ def test_a_tiny_run_gives_every_figure_and_its_baseline(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True, timeout=50, check=False)
     assert done.returncode == 0, done.stderr
     report = json.loads(output.read_text())
-    assert report["limits_raised"] == {}
+    assert report["limits_raised"] == RAISED_LIMITS
     assert [figure["name"] for figure in report["figures"]] == [figure.name for figure in FIGURES]
     for figure in report["figures"]:
         assert len(figure["hub"]["rounds"]) == 1, figure["name"]
