@@ -12,7 +12,7 @@ from exai.protocol.values import Turn, Usage
 class ConversationSoFar(msgspec.Struct, frozen=True):
     id: int
     continuation_id: uuid.UUID
-    model: str
+    model: str  # of the last answer, as `provider/model`
     expired: bool
     turns: tuple[Turn, ...]
 

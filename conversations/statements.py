@@ -17,7 +17,7 @@ _LONGEST_TITLE = 80
 _TRIES_FOR_A_POSITION = 5
 
 _LOAD: LiteralString = """
-SELECT c.id, c.model, c.updated_at, m.role, m.content
+SELECT c.id, c.model, c.updated_at, m.provider, m.role, m.content
 FROM conversations c LEFT JOIN messages m ON m.conversation_id = c.id
 WHERE c.continuation_id = %s AND c.workspace = %s
 ORDER BY m.position
@@ -76,7 +76,11 @@ _BEGIN_TURN: LiteralString = _BEGIN + _SAY
 _CONTINUE_TURN: LiteralString = _CONTINUE + _SAY
 
 _RECORD: LiteralString = (
-    "INSERT INTO tool_calls (" + _CALL_COLUMNS + ") VALUES (" + _CALL_VALUES + ", (SELECT id FROM conversations WHERE id = %s)) ON CONFLICT DO NOTHING"
+    "INSERT INTO tool_calls ("
+    + _CALL_COLUMNS
+    + ") VALUES ("
+    + _CALL_VALUES
+    + ", (SELECT id FROM conversations WHERE id = %s)) ON CONFLICT DO NOTHING"
 )
 
 _IS_RECORDED: LiteralString = "SELECT 1 FROM tool_calls WHERE id = %s"
@@ -104,7 +108,7 @@ async def load_conversation(
     return ConversationSoFar(
         id=id_,
         continuation_id=continuation_id,
-        model=model,
+        model=_qualified(model, [provider for *_, provider, _, _ in rows if provider]),
         expired=expires_before is not None and updated_at < expires_before,
         turns=_turns([(role, content) for *_, role, content in rows]),
     )
@@ -144,6 +148,11 @@ async def recent_failures(database: Database, *, workspace: str, most: int, with
     rows = await database.fetch(_FAILURES, (workspace, most), within_s=within_s)
     names = ("call_id", "tool", "model", "provider", "error_code", "message", "ended_at")
     return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _qualified(model: str, providers: list[str]) -> str:
+    """The model with the provider of the last answer, since two providers may serve a model of one name."""
+    return f"{providers[-1]}/{model}" if model and providers else model
 
 
 def _turns(messages: list[tuple[str | None, str | None]]) -> tuple[Turn, ...]:

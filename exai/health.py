@@ -1,10 +1,12 @@
 """Probes for load balancers and the supervisor."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import LiteralString
 
 from django.db.migrations.loader import MigrationLoader
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.utils.decorators import async_only_middleware
 
 from exai.database import DatabaseAway
 from exai.gateway.gateway import gateway
@@ -59,3 +61,18 @@ class _Migrations:
 
 
 _migrations = _Migrations()
+
+_PROBES = {"/health/live": live, "/health/ready": ready}
+
+
+@async_only_middleware
+def answer_probes(
+    get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]],
+) -> Callable[[HttpRequest], Awaitable[HttpResponseBase]]:
+    """Stands before all other middleware, which refuses unknown hosts: load balancers ask by address."""
+
+    async def middleware(request: HttpRequest) -> HttpResponseBase:
+        probe = _PROBES.get(request.path_info) if request.method in ("GET", "HEAD") else None
+        return await (probe or get_response)(request)
+
+    return middleware

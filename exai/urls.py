@@ -1,14 +1,19 @@
-"""Every HTTP path of the hub."""
+"""Every HTTP path of the hub but the probes, which exai.health answers before anything looks at a request."""
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, path
 
-from exai import health
+from exai import connections_admin
 from exai.landing import landing
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", landing, name="landing"),
+    # Before the admin's own paths, which refuse what they do not know.
+    path("admin/connections/", admin.site.admin_view(connections_admin.connections), name="connections"),
+    path(
+        "admin/connections/<slug:connection_id>/disconnect/",
+        admin.site.admin_view(connections_admin.disconnect),
+        name="disconnect",
+    ),
     path("admin/", admin.site.urls),
-    path("health/live", health.live),
-    path("health/ready", health.ready),
 ]

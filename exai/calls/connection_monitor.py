@@ -3,7 +3,7 @@ synchronous."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -30,8 +30,10 @@ def read_connections(url: str) -> PublishedConnections:
     """The connections of all living processes, newest first. Raises `RedisAway`."""
     seen = PublishedConnections([], [])
     with _redis(url) as redis:
-        processes = [process.decode() for process in redis.zrange(f"{keys.PREFIX}processes", 0, -1)]
-        lists = redis.mget([published_by(process) for process in processes]) if processes else []
+        # redis-py's types leave open what comes back.
+        members: list[Any] = list(redis.zrange(f"{keys.PREFIX}processes", 0, -1))
+        processes = [member.decode() for member in members]
+        lists: list[Any] = list(redis.mget([published_by(process) for process in processes])) if processes else []
     for process, published in zip(processes, lists, strict=True):
         if published is None:
             continue  # dead, or it has had no connection yet
@@ -53,7 +55,7 @@ def tell_to_disconnect(url: str, connection: ConnectionFigures) -> bool:
 @contextmanager
 def _redis(url: str) -> Iterator["Redis"]:
     # Imported here: it takes 7 MB, which only a process that is asked for the page should pay.
-    from redis import Redis, RedisError
+    from redis import Redis, exceptions
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
@@ -62,7 +64,14 @@ def _redis(url: str) -> Iterator["Redis"]:
     )
     try:
         yield redis
-    except RedisError as error:
-        raise RedisAway(type(error).__name__) from None  # its message may hold the address and the password
+    # In words of our own: the messages of these errors may hold the address.
+    except exceptions.TimeoutError:
+        raise RedisAway(f"no answer within {_PATIENCE_S:g} s") from None
+    except exceptions.AuthenticationError:
+        raise RedisAway("it refuses the user name or password") from None
+    except exceptions.ConnectionError:
+        raise RedisAway("it cannot be reached") from None
+    except exceptions.RedisError as error:
+        raise RedisAway(type(error).__name__) from None
     finally:
         redis.close()

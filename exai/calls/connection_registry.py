@@ -4,13 +4,14 @@ Read by exai.calls.connection_monitor.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import msgspec
 
 from exai.calls import keys
 from exai.calls.process import Process
-from exai.calls.redis_link import RedisLink
+from exai.calls.redis_link import RedisAway, RedisLink, RedisRefused
 
 DISCONNECT = "disconnect"  # what the owning process is told; the connection's id follows
 
@@ -69,11 +70,16 @@ class ConnectionRegistry:
 
     def publish(self, connections: Iterable[ConnectionFigures]) -> None:
         """Replaces what this process published before."""
-        listed = _encoder.encode(list(connections))
-        self._link.send("SET", published_by(self._process.id), listed, "PX", self._process.lease_ms)
+        self._link.send(*self._command(connections))
 
-    def withdraw(self) -> None:
-        self._link.send("DEL", published_by(self._process.id))
+    async def publish_now(self, connections: Iterable[ConnectionFigures]) -> None:
+        """Returns when everybody sees it, or Redis is away."""
+        with suppress(RedisAway, RedisRefused):
+            await self._link.command(*self._command(connections))
+
+    def _command(self, connections: Iterable[ConnectionFigures]) -> tuple[str, str, bytes, str, int]:
+        listed = _encoder.encode(list(connections))
+        return "SET", published_by(self._process.id), listed, "PX", self._process.lease_ms
 
 
 def _size(payload: str | bytes) -> int:

@@ -166,7 +166,7 @@ class KeptCalls:
         give_up_at = loop.time() + self._retention_ms / 1000
         while loop.time() < give_up_at:
             try:
-                await self._link.script(scripts.FINISH, [], arguments)
+                await self._link.script(scripts.FINISH, [], arguments, lazily=True)
                 return
             except RedisAway:
                 await asyncio.sleep(_RETRY_S)

@@ -16,6 +16,7 @@ MOST_UNSENT_BYTES = 64 * 1024 * 1024
 # An idle connection is tried so often, so that a Redis that hangs or a broken network is known before a call needs it.
 HEARTBEAT_S = 5.0
 # After this process itself stood still, replies lie unread in the socket when the watch says that they are late.
+_LAZY_S = 0.002
 _GRACE_S = 0.02
 
 Part = str | bytes | int | float
@@ -77,6 +78,8 @@ class RedisConnection(asyncio.Protocol):
         self._outgoing: list[bytes] = []
         self._unsent = 0
         self._batch_at = 0.0
+        self._flushes_soon = False
+        self._flush_timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._watch: asyncio.TimerHandle | None = None
         self._heartbeat: asyncio.TimerHandle | None = None
@@ -102,14 +105,18 @@ class RedisConnection(asyncio.Protocol):
         if self._lost is not None:
             raise RedisAway(self._lost)
 
-    def ask(self, packet: bytes) -> asyncio.Future[Any]:
+    def ask(self, packet: bytes, *, lazily: bool = False) -> asyncio.Future[Any]:
         """The future reply of a packed command. Cancelling it leaves replies and commands in step."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        self.post(packet, future)
+        self.post(packet, future, lazily=lazily)
         return future
 
-    def post(self, packet: bytes, receiver: Receiver) -> None:
-        """The receiver gets the reply, also one that refuses; if it is no future, it learns nothing of a loss."""
+    def post(self, packet: bytes, receiver: Receiver, *, lazily: bool = False) -> None:
+        """The receiver gets the reply, also one that refuses; if it is no future, it learns nothing of a loss.
+
+        A command that is sent `lazily` goes with the next one that is not, or by itself a moment later: to write costs
+        more than all else of a command.
+        """
         if not self._outgoing:
             self._begin_batch()
         elif self._unsent > MOST_UNSENT_BYTES:
@@ -118,13 +125,15 @@ class RedisConnection(asyncio.Protocol):
         self._outgoing.append(packet)
         self._unsent += len(packet)
         self._waiting.append((self._batch_at, receiver))
+        if self.ready:
+            self._flush_later() if lazily else self._flush_soon()
 
     def drop(self, reason: str) -> None:
         """All that wait get `RedisAway`."""
         if self._lost is not None:
             return
         self._lost, self.ready = reason, False
-        for timer in (self._watch, self._heartbeat):
+        for timer in (self._watch, self._heartbeat, self._flush_timer):
             if timer is not None:
                 timer.cancel()
         if self._transport is not None:
@@ -150,14 +159,25 @@ class RedisConnection(asyncio.Protocol):
         if self._lost is not None:
             raise RedisAway(self._lost)
         self._batch_at = self._loop.time()
-        if self.ready:
-            # Once a turn of the loop. A context of our own: copying the caller's costs more, and is of no use.
-            self._loop.call_soon(self._flush, context=self._context)
         if self._watch is None:
             self._watch_until(self._batch_at + self._patience_s)
 
+    def _flush_soon(self) -> None:
+        """Once a turn of the loop. A context of our own: copying the caller's costs more, and is of no use."""
+        if not self._flushes_soon:
+            self._flushes_soon = True
+            self._loop.call_soon(self._flush, context=self._context)
+
+    def _flush_later(self) -> None:
+        if not self._flushes_soon and self._flush_timer is None:
+            self._flush_timer = self._loop.call_later(_LAZY_S, self._flush, context=self._context)
+
     def _flush(self) -> None:
-        if self._transport is None or self._lost is not None:
+        self._flushes_soon = False
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+        if self._transport is None or self._lost is not None or not self._outgoing:
             return
         if self._transport.get_write_buffer_size() > MOST_UNSENT_BYTES:
             self.drop("it does not read what it is sent")

@@ -56,19 +56,21 @@ class RedisLink:
         return await (self._line.connection or self._line.start()).ask(pack((name, *parts)))
 
     def send(self, name: str, *parts: Part) -> None:
-        """Without waiting for the reply; dropped while Redis is away."""
+        """Without waiting for the reply, and with the next command or a moment later; dropped while Redis is away."""
         packet = pack((name, *parts))
         try:
-            (self._line.connection or self._line.start()).post(packet, self._check_dropped)
+            (self._line.connection or self._line.start()).post(packet, self._check_dropped, lazily=True)
         except RedisAway:
             return
 
-    async def script(self, script: Script, keys: Sequence[str], arguments: Sequence[Part] = ()) -> Any:
-        """As `command`."""
+    async def script(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[Part] = (), *, lazily: bool = False
+    ) -> Any:
+        """As `command`. `lazily`: it may go out with the next command, or a moment later."""
         parts = (len(keys), *keys, *arguments)
         packet = pack(("EVALSHA", script.sha, *parts))
         try:
-            return await self._with_script(script).ask(packet)
+            return await self._with_script(script).ask(packet, lazily=lazily)
         except RedisRefused as refusal:
             if refusal.code != "NOSCRIPT":
                 raise
@@ -86,7 +88,7 @@ class RedisLink:
                 self._check_dropped(reply)
 
         try:
-            self._with_script(script).post(packet, check)
+            self._with_script(script).post(packet, check, lazily=True)
         except RedisAway:
             return
 

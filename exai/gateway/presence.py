@@ -1,11 +1,13 @@
-"""The live connections of this web process: counted with those of the others, closed when their client is disabled,
-and at the end of the process."""
+"""The live connections of this web process: counted with those of the others and published for all to see, closed when
+their client is disabled, by an operator, and at the end of the process."""
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from typing import Protocol
 
 from exai.calls import keys, scripts
+from exai.calls.connection_registry import DISCONNECT, ConnectionFigures, ConnectionRegistry, Traffic
 from exai.calls.process import OpenConnection, Process
 from exai.calls.redis_link import RedisAway, RedisLink
 from exai.database import Database, DatabaseAway
@@ -24,8 +26,14 @@ SERVICE_RESTART = 1012
 
 class Connection(Protocol):
     id: str
+    session_id: str
+    address: str
     limited_address: str
     client: AuthenticatedClient | None
+    traffic: Traffic
+
+    @property
+    def calls_in_flight(self) -> int: ...
 
     @property
     def is_closed(self) -> bool: ...
@@ -48,6 +56,10 @@ class Presence:
         self._process = process
         self._connections: dict[str, Connection] = {}
         self._checking: asyncio.Task[None] | None = None
+        self._disconnecting: set[asyncio.Task[None]] = set()
+        self._registry = ConnectionRegistry(link, process)
+        process.on_beat(self._publish)
+        process.on(DISCONNECT, self._disconnect)
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -82,6 +94,7 @@ class Presence:
             self._checking.cancel()
         leaving = list(self._connections.values())
         await asyncio.gather(*(connection.close(SERVICE_RESTART, "service restart") for connection in leaving))
+        self._publish()
         # Who does not answer the close in time is not waited for.
         for _ in range(_CLOSE_LOOKS):
             if all(connection.is_closed for connection in leaving):
@@ -89,6 +102,44 @@ class Presence:
             await asyncio.sleep(CLOSE_PATIENCE_S / _CLOSE_LOOKS)
         for connection in leaving:
             connection.abort()
+
+    async def _close_unseen(self, connection: Connection) -> None:
+        """Whoever looks once it is closed does not see it any more."""
+        await self._registry.publish_now(self._all_figures())
+        await connection.close(POLICY_VIOLATION, "disconnected by an operator")
+
+    def _publish(self) -> None:
+        self._registry.publish(self._all_figures())
+
+    def _all_figures(self) -> Iterator[ConnectionFigures]:
+        return (self._figures(connection) for connection in self._connections.values())
+
+    def _figures(self, connection: Connection) -> ConnectionFigures:
+        client, traffic = connection.client, connection.traffic
+        return ConnectionFigures(
+            id=connection.id,
+            process=self._process.id,
+            client_id=client.id if client else 0,
+            client=client.name if client else "",
+            workspace=client.workspace if client else "",
+            session=connection.session_id,
+            address=connection.address,
+            since=traffic.since,
+            frames_in=traffic.frames_in,
+            frames_out=traffic.frames_out,
+            bytes_in=traffic.bytes_in,
+            bytes_out=traffic.bytes_out,
+            calls=connection.calls_in_flight,
+        )
+
+    def _disconnect(self, connection_id: str) -> None:
+        connection = self._connections.get(connection_id)
+        if connection is None:
+            return
+        self.leave(connection)
+        closing = asyncio.create_task(self._close_unseen(connection))
+        self._disconnecting.add(closing)
+        closing.add_done_callback(self._disconnecting.discard)
 
     async def _reached_limit(self, connection: Connection, address_key: str) -> str:
         """`all`, `address`, or empty."""

@@ -4,7 +4,6 @@ Calls always stream, whatever the caller wants: a silent vendor is told from a s
 A vendor that answers with plain JSON all the same is read too, to the same result.
 """
 
-import json
 import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -13,54 +12,16 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from exai.protocol.errors import HubError, ProviderFailed
-from exai.protocol.values import Usage
-from exai.providers.answer_text import AnswerText
-from exai.providers.base import AnswerEvent, Finished, ModelInfo, ModelRequest, ReasoningDelta, TextDelta
-from exai.providers.failures import failure_in_stream, failure_of_finish, failure_of_status
+from exai.protocol.errors import HubError
+from exai.providers.answer_reader import LONGEST_ANSWER, AnswerReader
+from exai.providers.base import AnswerEvent, ModelInfo, ModelRequest
+from exai.providers.failures import failure_of_status
 from exai.providers.sse import EventLines, LineTooLong
 
 LONGEST_ERROR_BODY = 64 * 1024  # bytes
 _RETRY_AFTER = re.compile(r"[0-9]{1,6}")  # seconds; the other form, a date, is not read
 
 
-class _PromptDetails(msgspec.Struct):
-    cached_tokens: int | None = None
-
-
-class _CompletionDetails(msgspec.Struct):
-    reasoning_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    cached_tokens: int | None = None  # Kimi's place for it
-    prompt_tokens_details: _PromptDetails | None = None
-    completion_tokens_details: _CompletionDetails | None = None
-
-
-class _Content(msgspec.Struct):
-    content: str | None = None
-    reasoning_content: str | None = None
-
-
-class _Choice(msgspec.Struct):
-    delta: _Content | None = None
-    message: _Content | None = None
-    finish_reason: str | None = None
-    usage: _Usage | None = None  # Kimi repeats it here
-
-
-class _Completion(msgspec.Struct):
-    """A chunk of a stream, or a whole answer: they differ in `delta` and `message` only."""
-
-    choices: list[_Choice] = []
-    usage: _Usage | None = None
-    error: Any = None
-
-
-_completions = msgspec.json.Decoder(_Completion)
 _encoder = msgspec.json.Encoder()
 
 
@@ -93,7 +54,7 @@ class OpenAICompatible:
         return f"<OpenAICompatible {self.name}>"
 
     async def ask(self, request: ModelRequest) -> AsyncGenerator[AnswerEvent, None]:
-        reader = _AnswerReader(self.name, self._key)
+        reader = AnswerReader(self.name, self._key)
         try:
             async with self._open_session().post(
                 self._url, data=_encoder.encode(self._body(request)), allow_redirects=False
@@ -108,11 +69,11 @@ class OpenAICompatible:
                     if not reader.finished:
                         response.close()  # the vendor stops working on an answer that nobody reads
         except aiohttp.SocketTimeoutError:
-            raise self._gone("was silent for too long", reader) from None
+            raise reader.gone("was silent for too long") from None
         except (aiohttp.ClientError, OSError) as error:
             began = isinstance(error, aiohttp.ClientPayloadError) or reader.text_so_far
             where = "broke off its answer" if began else "cannot be reached"
-            raise self._gone(f"{where} ({type(error).__name__})", reader) from None
+            raise reader.gone(f"{where} ({type(error).__name__})") from None
 
     async def close(self) -> None:
         if self._session is not None:
@@ -144,11 +105,9 @@ class OpenAICompatible:
             )
         return self._session
 
-    async def _read(
-        self, response: aiohttp.ClientResponse, reader: "_AnswerReader"
-    ) -> AsyncGenerator[AnswerEvent, None]:
+    async def _read(self, response: aiohttp.ClientResponse, reader: AnswerReader) -> AsyncGenerator[AnswerEvent, None]:
         if response.content_type != "text/event-stream":
-            for event in reader.read_whole(await response.read()):
+            for event in reader.read_whole(await self._whole_body(response, reader)):
                 yield event
         else:
             lines = EventLines()
@@ -159,9 +118,25 @@ class OpenAICompatible:
                             yield event
                     if reader.done:
                         break
+                else:
+                    for data in lines.end():
+                        for event in reader.read_rest(data):
+                            yield event
             except LineTooLong:
-                raise self._gone("sent something that is no answer", reader) from None
+                if not reader.has_ended:
+                    raise reader.gone("sent something that is no answer") from None
+            except (aiohttp.ClientError, OSError):
+                if not reader.has_ended:
+                    raise
         yield reader.finish()
+
+    async def _whole_body(self, response: aiohttp.ClientResponse, reader: AnswerReader) -> bytes:
+        body = bytearray()
+        async for piece in response.content.iter_any():
+            body += piece
+            if len(body) > LONGEST_ANSWER:
+                raise reader.too_much()
+        return bytes(body)
 
     async def _failure(self, response: aiohttp.ClientResponse) -> HubError:
         body = bytearray()
@@ -177,94 +152,3 @@ class OpenAICompatible:
         if _RETRY_AFTER.fullmatch(wait):
             failure.details["retry_after"] = int(wait)
         return failure
-
-    def _gone(self, what: str, reader: "_AnswerReader") -> ProviderFailed:
-        return ProviderFailed(
-            f"{self.name} {what}.", provider=self.name, retryable=True, partial_text=reader.text_so_far
-        )
-
-
-class _AnswerReader:
-    """Collects one answer from its chunks, and knows whether it is whole."""
-
-    def __init__(self, provider: str, secret: str) -> None:
-        self._provider = provider
-        self._secret = secret
-        self._content, self._reasoning = AnswerText(), AnswerText()
-        self._pieces: list[str] = []
-        self._usage: _Usage | None = None
-        self._finish_reason: str | None = None
-        self.done = False
-        self.finished = False
-
-    @property
-    def text_so_far(self) -> str:
-        return "".join(self._pieces)
-
-    def read_chunk(self, data: bytes) -> list[AnswerEvent]:
-        if data == b"[DONE]":
-            self.done = True
-            return []
-        return self._take(self._decode(data))
-
-    def read_whole(self, body: bytes) -> list[AnswerEvent]:
-        events = self._take(self._decode(body))
-        self._finish_reason = self._finish_reason or ("stop" if events else None)
-        return events
-
-    def finish(self) -> Finished:
-        if self._finish_reason is None and not (self.done and self._pieces):
-            raise self._broken("broke off its answer")
-        refusal = failure_of_finish(provider=self._provider, reason=self._finish_reason, partial_text=self.text_so_far)
-        if refusal is not None:
-            raise refusal
-        self.finished = True
-        usage = self._usage or _Usage()
-        prompt, completion = usage.prompt_tokens_details or _PromptDetails(), usage.completion_tokens_details
-        return Finished(
-            reason=self._finish_reason or "stop",
-            usage=Usage(
-                input_tokens=usage.prompt_tokens,
-                output_tokens=usage.completion_tokens,
-                cached_tokens=usage.cached_tokens if prompt.cached_tokens is None else prompt.cached_tokens,
-                reasoning_tokens=completion.reasoning_tokens if completion else None,
-            ),
-        )
-
-    def _decode(self, data: bytes) -> _Completion:
-        try:
-            return _completions.decode(data)
-        except (msgspec.DecodeError, RecursionError):
-            pass
-        try:
-            # Half of a surrogate pair is valid for the standard library's reader only.
-            return msgspec.convert(json.loads(data), _Completion)
-        except (ValueError, RecursionError):
-            raise self._broken("sent something that is no answer") from None
-
-    def _take(self, completion: _Completion) -> list[AnswerEvent]:
-        if completion.error:
-            failure = failure_in_stream(provider=self._provider, error=completion.error, secret=self._secret)
-            if self._pieces:
-                failure.details["partial_text"] = self.text_so_far
-            raise failure
-        self._usage = completion.usage or self._usage
-        events: list[AnswerEvent] = []
-        for choice in completion.choices[:1]:
-            self._usage = choice.usage or self._usage
-            part = choice.delta or choice.message or _Content()
-            if part.reasoning_content and (reasoning := self._reasoning.clean(part.reasoning_content)):
-                events.append(ReasoningDelta(reasoning))
-            text = self._content.clean(part.content) if part.content else ""
-            if choice.finish_reason:
-                self._finish_reason = choice.finish_reason
-                text += self._content.rest()
-            if text:
-                self._pieces.append(text)
-                events.append(TextDelta(text))
-        return events
-
-    def _broken(self, what: str) -> ProviderFailed:
-        return ProviderFailed(
-            f"{self._provider} {what}.", provider=self._provider, retryable=True, partial_text=self.text_so_far
-        )

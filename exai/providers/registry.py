@@ -17,25 +17,27 @@ class ServedModel(msgspec.Struct, frozen=True):
 
 class Registry:
     """Models by id and alias, in lower case; where two providers offer one name the earlier has it, and
-    `provider/model` names either."""
+    `provider/model` names either. An id that is spelt as another provider's `provider/model` stands back for it."""
 
     def __init__(self, providers: Sequence[Provider]) -> None:
         self.providers = tuple(providers)
         self._by_name: dict[str, ServedModel] = {}
+        self._by_qualified_name: dict[str, ServedModel] = {}
         for provider in providers:
             for info in provider.models:
                 served = ServedModel(provider, info)
                 for name in (info.id, *info.aliases):
                     self._by_name.setdefault(name.lower(), served)
-                    self._by_name.setdefault(f"{provider.name}/{name}".lower(), served)
+                    self._by_qualified_name.setdefault(f"{provider.name}/{name}".lower(), served)
 
     def __iter__(self) -> Iterator[ServedModel]:
         """Every model once a provider, in order of preference."""
         return (ServedModel(provider, info) for provider in self.providers for info in provider.models)
 
     def find(self, name: str) -> ServedModel | None:
-        """The model of that id or alias."""
-        return self._by_name.get(name.strip().lower())
+        """The model of that id or alias, or of that `provider/model`."""
+        wanted = name.strip().lower()
+        return self._by_qualified_name.get(wanted) or self._by_name.get(wanted)
 
     def named(self, name: str) -> ServedModel:
         """The model of that id or alias. Raises `InvalidValue`, with what there is, when none has it."""

@@ -22,3 +22,7 @@ class EventLines:
         for line in lines:
             if line.startswith(b"data:"):
                 yield line[5:].strip()
+
+    def end(self) -> Iterator[bytes]:
+        """The payload of a last line whose end did not come."""
+        return self.feed(b"\n")

@@ -8,6 +8,7 @@ from django.templatetags.static import static
 from psycopg.conninfo import conninfo_to_dict
 
 from exai.settings.hub import hub_settings
+from exai.settings.navigation import NAVIGATION
 from exai.settings.server import PROJECT_DIR, ServerSettings
 
 _hub = hub_settings()
@@ -58,6 +59,7 @@ if "runserver" in sys.argv:
     INSTALLED_APPS.insert(0, "daphne")
 
 MIDDLEWARE = [
+    "exai.health.answer_probes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -125,6 +127,7 @@ UNFOLD = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("exai/mark.svg")},
     ],
+    "SIDEBAR": {"navigation": NAVIGATION},
     # The accent of static/exai/tokens.css, from light to dark.
     "COLORS": {
         "primary": {

@@ -4,8 +4,19 @@ import re
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
+from exai.settings.catalogue_file import check_catalogue
+from exai.settings.server import below_project
 from exai.settings.values import ApiKey, HttpUrl, Json, Seconds
 
 _RESERVED_NAMES = {"kimi", "glm", "exai"}
@@ -88,10 +99,11 @@ class ProviderSettings(BaseModel):
         '`[{"name":"ollama","url":"http://127.0.0.1:11434/v1","key":"","models":["llama3.3"]}]`; '
         'an endpoint may have `"max_inflight"` (64), a model may also be `{"id","context","output","aliases"}`.',
     )
-    catalogue_file: Path | None = Field(
+    catalogue_file: Annotated[Path, AfterValidator(below_project), AfterValidator(check_catalogue)] | None = Field(
         None,
         validation_alias="EXAI_CATALOGUE_FILE",
-        description="JSON file of models that are added to the built-in catalogue, or replace entries of it.",
+        description="JSON file of models that are added to the built-in catalogue, or replace entries of it; "
+        "a relative one lies in the project folder.",
     )
     connect_timeout_secs: Seconds = Field(
         5,

@@ -25,7 +25,8 @@ def _known_zone(name: str) -> str:
     return name
 
 
-def _below_project(path: Path) -> Path:
+def below_project(path: Path) -> Path:
+    """A relative path is taken from the project folder, wherever the hub is started."""
     try:
         return (PROJECT_DIR / path.expanduser()).absolute()
     except RuntimeError:
@@ -47,6 +48,13 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_wildcard(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
 
 
 class ServerSettings(BaseModel):
@@ -85,7 +93,7 @@ class ServerSettings(BaseModel):
         validation_alias="EXAI_TRUSTED_PROXIES",
         description="Addresses or networks of proxies whose `X-Forwarded-For` is believed, separated by commas.",
     )
-    data_dir: Annotated[Path, AfterValidator(_below_project)] = Field(
+    data_dir: Annotated[Path, AfterValidator(below_project)] = Field(
         Path(".exai"),
         validate_default=True,
         validation_alias="EXAI_DATA_DIR",
@@ -121,8 +129,10 @@ class ServerSettings(BaseModel):
     @property
     def accepted_hosts(self) -> list[str]:
         """Values of the Host header that are answered, in Django's notation."""
+        own = f"[{self.host}]" if ":" in self.host else self.host
         public = urlsplit(self.public_url).hostname if self.public_url else None
-        return [*_LOOPBACK_NAMES, *self.allowed_hosts, *([public] if public else [])]
+        listening = [] if own in _LOOPBACK_NAMES or _is_wildcard(self.host) else [own]
+        return [*_LOOPBACK_NAMES, *listening, *self.allowed_hosts, *([public] if public else [])]
 
     @property
     def local_url(self) -> str:

@@ -46,7 +46,8 @@ class Hub(Protocol):
     def tool_names(self) -> list[str]: ...
     async def components(self) -> dict[str, dict[str, Any]]: ...
     async def recent_failures(self, *, workspace: str, most: int) -> list[dict[str, Any]]:
-        """Failed calls of the last hour in a workspace, newest first."""
+        """Failed calls of the last hour in a workspace, newest first. Raises `ServiceUnavailable` while the database
+        is away."""
         ...
 
 
@@ -61,7 +62,8 @@ class ModelAnswer(msgspec.Struct, kw_only=True):
 
 
 class ToolContext:
-    """One call's. `emit` takes pieces of the answer as they come; None when the caller wants it whole."""
+    """One call's. `emit` takes pieces of the answer as they come; None when the caller wants it whole. `last_model`
+    answered the last turn: `provider/model`, so that the conversation stays with its vendor."""
 
     def __init__(
         self,
@@ -128,7 +130,9 @@ class ToolContext:
     def _choose(self, model: str | None) -> ServedModel:
         if model is not None and model.strip().lower() not in ("", AUTO):
             return self.registry.named(model)
-        return self.registry.find(self._last_model) or self.registry.automatic()
+        # Where its provider is gone, whoever else serves the model is nearer than the hub's own choice.
+        unqualified = self._last_model.partition("/")[2]
+        return self.registry.find(self._last_model) or self.registry.find(unqualified) or self.registry.automatic()
 
     def _turns_that_fit(self, info: ModelInfo, system: str, prompt: str) -> Sequence[Turn]:
         asked = estimate_tokens(system) + estimate_tokens(prompt) + 2 * TOKENS_PER_MESSAGE

@@ -4,7 +4,7 @@ from pydantic import Field
 
 from exai.tools.base import Tool, ToolAnswer, ToolInput, plain_json
 from exai.tools.context import ToolContext
-from exai.tools.status import failures_to_show
+from exai.tools.status import failures_if_known, failures_to_show
 
 _DEFAULT_FAILURES = 50
 
@@ -20,8 +20,7 @@ class Health(Tool[HealthInput]):
 
     async def run(self, arguments: HealthInput, context: ToolContext) -> ToolAnswer:
         components = await context.hub.components()
-        failures = await context.hub.recent_failures(
-            workspace=context.caller.workspace, most=failures_to_show(arguments.tail_lines, _DEFAULT_FAILURES)
-        )
+        most = failures_to_show(arguments.tail_lines, _DEFAULT_FAILURES)
+        failures = await failures_if_known(context, most=most, components=components)
         ok = all(component["status"] == "ok" for component in components.values())
         return plain_json({"ok": ok, "components": components, "failures_last_hour": failures})

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
+from exai.protocol.errors import ServiceUnavailable
 from exai.tools.base import Tool, ToolAnswer, ToolInput, plain_json
 from exai.tools.context import ToolContext
 from exai.version import VERSION
@@ -15,6 +16,21 @@ _DEFAULT_FAILURES = 30
 
 def failures_to_show(tail_lines: int | None, default: int) -> int:
     return max(0, min(default if tail_lines is None else tail_lines, _MOST_FAILURES))
+
+
+async def failures_if_known(
+    context: ToolContext, *, most: int, components: dict[str, dict[str, Any]] | None = None
+) -> list[dict[str, Any]] | None:
+    """Failed calls of the last hour in the caller's workspace; None while the database, which knows them, is away.
+
+    It is not asked again when it is among `components` and did not answer: that would take its time twice.
+    """
+    if components and components.get("database", {}).get("status") == "down":
+        return None
+    try:
+        return await context.hub.recent_failures(workspace=context.caller.workspace, most=most)
+    except ServiceUnavailable:
+        return None
 
 
 class StatusInput(ToolInput):
@@ -33,6 +49,8 @@ class Status(Tool[StatusInput]):
 
     async def run(self, arguments: StatusInput, context: ToolContext) -> ToolAnswer:
         hub = context.hub
+        components = await hub.components() if arguments.probe else None
+        most = failures_to_show(arguments.tail_lines, _DEFAULT_FAILURES)
         content: dict[str, Any] = {
             "version": VERSION,
             "uptime_s": round((datetime.now(UTC) - hub.started_at).total_seconds()),
@@ -41,14 +59,12 @@ class Status(Tool[StatusInput]):
             "draining": hub.draining,
             "providers": [provider.name for provider in context.registry.providers],
             "auto_model": context.registry.automatic().info.id,
-            "failures_last_hour": await hub.recent_failures(
-                workspace=context.caller.workspace, most=failures_to_show(arguments.tail_lines, _DEFAULT_FAILURES)
-            ),
+            "failures_last_hour": await failures_if_known(context, most=most, components=components),
         }
         if arguments.include_tools:
             content["tools"] = hub.tool_names()
         if arguments.doctor:
             content["not_configured"] = hub.unconfigured_vendors
-        if arguments.probe:
-            content["components"] = await hub.components()
+        if components is not None:
+            content["components"] = components
         return plain_json(content)

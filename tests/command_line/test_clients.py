@@ -1,8 +1,10 @@
 """The commands about clients, called in this process."""
 
+import errno
 import json
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -16,7 +18,9 @@ from exai.access import (
     environment_client_update,
     token_hash,
 )
+from exai.management.commands import rotate_token
 from exai.models import ApiClient
+from exai.settings.hub import parse
 
 pytestmark = pytest.mark.django_db
 
@@ -87,6 +91,55 @@ def test_rotate_token_replaces_the_token() -> None:
     new = json.loads(_run("rotate_token", "agent", "--json"))["token"]
     assert new != old
     assert ApiClient.objects.get().token_hash == token_hash(new)
+
+
+@pytest.fixture
+def token_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    settings = parse({"EXAI_DATA_DIR": str(tmp_path)})
+    monkeypatch.setattr(rotate_token, "hub_settings", lambda: settings)
+    return settings.token_file
+
+
+def test_rotate_token_brings_the_file_that_held_the_old_token_up_to_date(token_file: Path) -> None:
+    _, old = client_create(name="local")
+    token_file.write_text(old + "\n")
+    token_file.chmod(0o644)
+    output = _run("rotate_token", "local")
+    new = token_file.read_text()
+    assert ApiClient.objects.get().token_hash == token_hash(new)
+    assert token_file.stat().st_mode & 0o777 == 0o600
+    assert new in output
+    assert f"written to {token_file}" in output
+    made = json.loads(_run("rotate_token", "local", "--json"))
+    assert made == {"name": "local", "token": token_file.read_text(), "token_file": str(token_file)}
+
+
+def test_rotate_token_leaves_the_file_of_another_client_alone(token_file: Path) -> None:
+    _, others = client_create(name="local")
+    client_create(name="agent")
+    token_file.write_text(others)
+    assert str(token_file) not in _run("rotate_token", "agent")
+    assert token_file.read_text() == others
+    token_file.unlink()
+    assert json.loads(_run("rotate_token", "agent", "--json")).keys() == {"name", "token"}
+    assert not token_file.exists()
+
+
+def test_rotate_token_shows_the_token_also_where_the_file_cannot_be_written(
+    token_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    _, old = client_create(name="local")
+    token_file.write_text(old)
+    monkeypatch.setattr(rotate_token, "write_privately", full)
+    errors = StringIO()
+    output = StringIO()
+    call_command("rotate_token", "local", stdout=output, stderr=errors)
+    assert ApiClient.objects.get().token_hash == token_hash(output.getvalue().split()[3])
+    assert f"{token_file} still holds the old token" in errors.getvalue()
+    assert "No space left" in errors.getvalue()
 
 
 def test_a_client_may_replace_its_token_only_when_it_knows_it_and_the_new_one_is_long() -> None:

@@ -62,6 +62,24 @@ async def test_the_model_of_the_last_answer_stays_unless_another_is_named(
     assert used == [model, model, "exai-echo", "exai-echo"]
 
 
+async def test_a_conversation_stays_with_its_vendor_where_two_offer_its_model(
+    hub_environment: dict[str, str], token: str, upstream: Upstream, model: str, database: psycopg.Connection
+) -> None:
+    endpoints = [{"name": name, "url": upstream.url, "models": [model]} for name in ("first", "second")]
+    with RunningHub({**hub_environment, "EXAI_ENDPOINTS": json.dumps(endpoints)}) as hub:
+        async with wire(hub.ws_url, token) as connection:
+            begun = await _say(connection, "one", model=f"second/{model}")
+            followed = await _say(connection, "two", continuation_id=_continuation(begun))
+            changed = await _say(connection, "three", continuation_id=_continuation(begun), model=model)
+            after = await _say(connection, "four", continuation_id=_continuation(begun))
+    used = [answer["metadata"]["provider_used"] for answer in (begun, followed, changed, after)]
+    assert used == ["second", "second", "first", "first"]
+    stored = database.execute(
+        "SELECT model FROM conversations WHERE continuation_id = %s", (_continuation(begun),)
+    ).fetchone()
+    assert stored == (model,)
+
+
 async def test_what_does_not_fit_the_context_is_left_out_whole_turns_oldest_first(
     hub: RunningHub, token: str, upstream: Upstream
 ) -> None:

@@ -1,48 +1,19 @@
 """Health, the landing page and the admin, of the real server, as a browser meets them."""
 
-import http.cookiejar
 import json
 import os
 import re
 import urllib.error
-import urllib.parse
 import urllib.request
-from email.message import Message
 
 import psycopg
 import pytest
 
 from tests.gateway.wire import envelope, wire
 from tests.hub import RunningHub, manage
+from tests.pages.browser import Browser
 
 _PASSWORD = "correct horse battery staple"
-
-
-class Browser:
-    """Cookies, redirects and forms; no more is needed to walk through the admin."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
-        self._opener = urllib.request.build_opener(cookies, urllib.request.ProxyHandler({}))
-
-    def get(self, path: str) -> tuple[int, str, Message]:
-        return self._open(urllib.request.Request(self._url + path))
-
-    def post(self, path: str, page: str, fields: list[tuple[str, str]]) -> tuple[int, str, Message]:
-        """Sends a form that stands on `page`."""
-        found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
-        assert found is not None
-        body = urllib.parse.urlencode([("csrfmiddlewaretoken", found[1]), *fields]).encode()
-        return self._open(urllib.request.Request(self._url + path, data=body, headers={"Referer": self._url + path}))
-
-    def _open(self, request: urllib.request.Request) -> tuple[int, str, Message]:
-        try:
-            with self._opener.open(request, timeout=30) as response:
-                return response.status, response.read().decode(), response.headers
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode(), error.headers
 
 
 @pytest.fixture(scope="module")

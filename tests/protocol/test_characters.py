@@ -1,5 +1,7 @@
 """Characters that cannot be stored or sent: NUL and halves of surrogate pairs, however a client spells them."""
 
+import time
+
 import pytest
 
 from exai.protocol.codec import BadFrame, decode_request
@@ -84,3 +86,31 @@ def test_a_whole_pair_and_an_escaped_backslash_are_legal() -> None:
 def test_other_faults_beside_a_lone_half_are_not_blamed_on_it() -> None:
     assert "JSON" in refused(call(name=r"\ud83d", arguments=r'"\x"')).error.message
     assert refused(r'{"op":"nope","request_id":"a","x":"\ud83d"}').request_id == "a"
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (r"\\ud83d\ude00", "\\ud83d\ufffd"),
+        (r"\\\ud83dx\\", "\\\ufffdx\\"),
+        (r"\ud83d\ud83d\ude00\ude00", "\ufffd😀\ufffd"),
+        (r"\uD83D\uDE00\uDE00\\\\", "😀\ufffd\\\\"),
+        (r"\ude00\ud83d\\ude00", "\ufffd\ufffd\\ude00"),
+    ],
+)
+def test_halves_pairs_and_backslashes_side_by_side_are_told_apart(written: str, told: str) -> None:
+    assert refused(call(name=r"\ud83d", request_id=f'"{written}"')).request_id == told
+
+
+def test_a_frame_with_a_nul_is_no_json_whatever_else_it_holds() -> None:
+    bad = refused(call(name=r"\ud83d", request_id='"a\x00\x00"'))
+    assert (bad.error.code, bad.request_id) == (ErrorCode.INVALID_REQUEST, None)
+
+
+@pytest.mark.parametrize(
+    "text", ["\\" * 2**23, call(name="\\" * 2**23 + r"\ud83d"), call(name=r"a\n" * 2**21 + r"\ud83d", arguments="")]
+)
+def test_a_large_frame_of_escapes_holds_nobody_up(text: str) -> None:
+    started = time.process_time()
+    refused(text)
+    assert time.process_time() - started < 0.35

@@ -28,12 +28,6 @@ async def test_streamed_and_whole_answers_give_the_same(upstream: Upstream, endp
     assert (streamed.pieces, whole.pieces) == (4, 1)
 
 
-async def test_an_answer_of_no_text_is_whole(upstream: Upstream, endpoints: Endpoints, model: str) -> None:
-    for ignore_stream in (False, True):
-        upstream.behave(model, text="", ignore_stream=ignore_stream)
-        assert (await answer(endpoints.make(), question(model))).text == ""
-
-
 @pytest.mark.parametrize("ignore_stream", [False, True])
 async def test_usage_that_the_vendor_does_not_tell_is_unknown(
     upstream: Upstream, endpoints: Endpoints, model: str, ignore_stream: bool

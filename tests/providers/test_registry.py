@@ -32,7 +32,7 @@ def model(model_id: str, *aliases: str) -> ModelInfo:
     return ModelInfo(model_id, 1000, aliases=aliases)
 
 
-FIRST = Listed("first", model("Large-1", "large"), model("shared", "both"))
+FIRST = Listed("first", model("Large-1", "large"), model("shared", "both"), model("second/shared", "second/both"))
 SECOND = Listed("second", model("shared", "both"), model("large", "Other"))
 REGISTRY = Registry([FIRST, SECOND, Echo()])
 
@@ -53,6 +53,7 @@ REGISTRY = Registry([FIRST, SECOND, Echo()])
         ("second/shared", "second", "shared"),
         ("second/both", "second", "shared"),
         ("second/large", "second", "large"),
+        ("first/second/shared", "first", "second/shared"),
         (MODEL, "exai", MODEL),
     ],
 )
@@ -68,7 +69,7 @@ def test_an_unknown_model_is_an_error_that_lists_what_there_is(name: str) -> Non
     with pytest.raises(InvalidValue) as caught:
         REGISTRY.named(name)
     assert caught.value.code == ErrorCode.VALIDATION_ERROR
-    assert f"Large-1, shared, shared, large, {MODEL}" in caught.value.message
+    assert f"Large-1, shared, second/shared, shared, large, {MODEL}" in caught.value.message
     assert list(caught.value.details) == ["model"]
 
 
@@ -83,6 +84,7 @@ def test_models_are_listed_in_order_of_preference() -> None:
     assert listed == [
         ("first", "Large-1"),
         ("first", "shared"),
+        ("first", "second/shared"),
         ("second", "shared"),
         ("second", "large"),
         ("exai", MODEL),

@@ -1,6 +1,7 @@
 """The small parts that read text: tokens estimated, answers cleaned, events cut out of bytes, and the test model."""
 
 import itertools
+import time
 
 import pytest
 
@@ -26,10 +27,19 @@ from tests.providers.asking import answer, question
         ("한국어한" * 25, 61),  # Korean
         ("a" * 40 + "你" * 10, 17),
         ("🙂" * 40, 11),
+        ("\ud83d" * 40, 11),
+        ("你a" * 100, 86),
     ],
 )
 def test_tokens_are_a_quarter_of_the_characters_and_six_tenths_of_east_asian_ones(text: str, tokens: int) -> None:
     assert estimate_tokens(text) == tokens
+
+
+@pytest.mark.parametrize("text", ["你" * 2**20, "你a" * 2**19])
+def test_a_long_text_is_estimated_in_no_time(text: str) -> None:
+    started = time.process_time()
+    estimate_tokens(text)
+    assert time.process_time() - started < 0.03
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,13 @@ def test_known_variables_and_those_of_others_are_not_told() -> None:
         ({"EXAI_ALLOWED_HOSTS": "a.example,b.example"}, ["a.example", "b.example"]),
         ({"EXAI_PUBLIC_URL": "https://hub.example:8443/exai"}, ["hub.example"]),
         ({"EXAI_ALLOWED_HOSTS": "a.example", "EXAI_PUBLIC_URL": "http://Hub.Example"}, ["a.example", "hub.example"]),
+        ({"EXAI_ALLOWED_HOSTS": "a.example", "EXAI_HOST": "192.0.2.2"}, ["192.0.2.2", "a.example"]),
+        ({"EXAI_ALLOWED_HOSTS": "a.example", "EXAI_HOST": "fd00::7"}, ["[fd00::7]", "a.example"]),
+        ({"EXAI_ALLOWED_HOSTS": "a.example", "EXAI_HOST": "hub.internal"}, ["hub.internal", "a.example"]),
+        ({"EXAI_ALLOWED_HOSTS": "a.example", "EXAI_HOST": ANYWHERE}, ["a.example"]),
+        ({"EXAI_ALLOWED_HOSTS": "a.example", "EXAI_HOST": "::"}, ["a.example"]),
+        ({"EXAI_HOST": "127.0.0.2"}, ["127.0.0.2"]),
+        ({"EXAI_HOST": "::1"}, []),
     ],
 )
 def test_loopback_and_the_configured_names_are_answered(environment: dict[str, str], hosts: list[str]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from exai.protocol.errors import ServiceUnavailable
 from exai.protocol.values import Turn
 from exai.providers.registry import Registry
 from exai.tools.base import Tool, ToolAnswer
@@ -29,6 +30,7 @@ class QuietHub:
     draining: bool = False
     unconfigured_vendors: dict[str, str] = field(default_factory=lambda: {"glm": "ZAI_API_KEY"})
     states: dict[str, dict[str, Any]] = field(default_factory=lambda: {"database": {"status": "ok", "latency_ms": 0.4}})
+    database_away: bool = False
     asked_failures: list[tuple[str, int]] = field(default_factory=list)
 
     def tool_names(self) -> list[str]:
@@ -38,6 +40,8 @@ class QuietHub:
         return self.states
 
     async def recent_failures(self, *, workspace: str, most: int) -> list[dict[str, Any]]:
+        if self.database_away:
+            raise ServiceUnavailable("The database cannot be reached.")
         self.asked_failures.append((workspace, most))
         return [{"tool": "chat", "error_code": "TIMEOUT"}][:most]
 

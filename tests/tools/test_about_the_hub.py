@@ -80,6 +80,25 @@ async def test_health_is_ok_when_every_component_is(status: str, ok: bool) -> No
     assert content["components"] == hub.states
 
 
+@pytest.mark.parametrize("status", ["down", "ok"])
+async def test_health_and_status_answer_while_the_database_is_away(status: str) -> None:
+    # It may also go between the two questions.
+    hub = QuietHub(states={"database": {"status": status}, "redis": {"status": "ok"}}, database_away=True)
+    run = Run(Registry([Echo()]), hub=hub)
+    health = await said(run, "health")
+    assert (health["ok"], health["components"], health["failures_last_hour"]) == (status == "ok", hub.states, None)
+    assert (await said(run, "status"))["failures_last_hour"] is None
+    assert (await said(run, "status", probe=True))["components"] == hub.states
+
+
+async def test_a_database_that_is_down_is_not_asked_for_failures() -> None:
+    hub = QuietHub(states={"database": {"status": "down"}})
+    run = Run(Registry([Echo()]), hub=hub)
+    await said(run, "health")
+    await said(run, "status", probe=True)
+    assert hub.asked_failures == []
+
+
 @pytest.mark.parametrize(
     ("tool", "arguments", "most"),
     [

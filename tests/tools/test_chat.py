@@ -8,6 +8,9 @@ from exai.protocol.errors import ContentTooLarge, HubError, InvalidValue, Provid
 from exai.protocol.values import Turn, Usage
 from exai.providers.base import ModelInfo
 from exai.providers.echo import MODEL as TEST_MODEL
+from exai.providers.echo import Echo
+from exai.providers.openai_compatible import OpenAICompatible
+from exai.providers.registry import Registry
 from exai.providers.tokens import TOKENS_PER_MESSAGE, estimate_tokens
 from exai.tools.prompts import prompt
 from tests.tools.conftest import MakeRegistry
@@ -129,6 +132,32 @@ async def test_a_model_that_is_named_wins_over_the_conversation_s(serving: MakeR
     registry = serving(ModelInfo("another", 8000), ModelInfo(model, 8000, aliases=(f"{model}-alias",)))
     for named in (model, model.upper(), f"{model}-alias", f"vendor/{model}"):
         assert (await Run(registry, last_model="another")("chat", prompt="hi", model=named)).model == model
+
+
+@pytest.mark.parametrize(
+    ("last_model", "provider"), [("second/twice", "second"), ("first/twice", "first"), ("gone/twice", "first")]
+)
+async def test_a_conversation_keeps_its_vendor_where_two_offer_its_model(
+    upstream: Upstream, model: str, last_model: str, provider: str
+) -> None:
+    vendors = [
+        OpenAICompatible(
+            name=name,
+            base_url=upstream.url,
+            key="",
+            key_setting="TEST_API_KEY",
+            models=(ModelInfo("another", 8000), ModelInfo(model, 8000, aliases=("twice",))),
+            connect_timeout_s=5,
+            read_timeout_s=5,
+        )
+        for name in ("first", "second")
+    ]
+    registry = Registry([Echo(), *vendors])
+    try:
+        answer = await Run(registry, last_model=last_model)("chat", prompt="hi")
+    finally:
+        await registry.close()
+    assert (answer.provider, answer.model) == (provider, model)
 
 
 async def test_a_conversation_whose_model_is_gone_goes_on_with_the_hub_s_choice(

@@ -45,6 +45,9 @@ class Command(BaseCommand):
         try:
             code = asyncio.run(_Call(options).run())
             sys.stdout.flush()
+        except KeyboardInterrupt:
+            # Before there was a call to cancel, or once more because cancelling takes long.
+            code = ExitCode.CANCELLED
         except BrokenPipeError:
             # The reader of our output went away, as `head` does; nothing is left to tell it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -82,7 +85,11 @@ class _Call:
             return _tell(str(error), ExitCode.USAGE)
 
     async def _with(self, client: ToolClient) -> ExitCode:
-        tools = {tool["name"]: tool for tool in (await client.request("list_tools"))["tools"]}
+        listed = await client.request("list_tools")
+        if "tools" not in listed:
+            CallView().failure(listed["error"])
+            return ExitCode.FAILED
+        tools = {tool["name"]: tool for tool in listed["tools"]}
         if self._options["list"]:
             _print_tools(tools)
             return ExitCode.ANSWERED
