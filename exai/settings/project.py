@@ -104,7 +104,7 @@ LOGIN_URL = "admin:login"
 USE_TZ = True
 TIME_ZONE = _hub.time_zone
 USE_I18N = False
-DATETIME_FORMAT = "Y-m-d H:i:s T"
+FORMAT_MODULE_PATH = ["exai.formats"]
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [PROJECT_DIR / "static"]

@@ -96,6 +96,7 @@ async def test_the_admin_shows_conversations_calls_and_clients_and_edits_no_hist
     status, page, _ = administrator.get(f"/admin/conversations/conversation/{conversation[0]}/change/")
     assert status == 200
     assert "You said:" in page
+    assert re.search(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d A[E]", page), "times are shown to the second, with their zone"
     assert 'name="_save"' not in page
     assert administrator.get("/admin/conversations/conversation/add/")[0] == 403
     status, page, _ = administrator.get(f"/admin/conversations/toolcall/?model={model}&status__exact=succeeded")
