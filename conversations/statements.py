@@ -69,7 +69,14 @@ INSERT INTO tool_calls ("""
     + _CALL_COLUMNS
     + ") SELECT "
     + _CALL_VALUES
-    + ", conversation.id FROM conversation RETURNING id"
+    + ", conversation.id FROM conversation"
+    # A process that was taken for dead may live on: its answer outweighs the record that it was abandoned.
+    + " ON CONFLICT (id) DO UPDATE SET status = EXCLUDED.status, error_code = '', error_message = '',"
+    + " model = EXCLUDED.model, provider = EXCLUDED.provider, input_tokens = EXCLUDED.input_tokens,"
+    + " output_tokens = EXCLUDED.output_tokens, cached_tokens = EXCLUDED.cached_tokens,"
+    + " reasoning_tokens = EXCLUDED.reasoning_tokens, queue_ms = EXCLUDED.queue_ms,"
+    + " provider_ms = EXCLUDED.provider_ms, total_ms = EXCLUDED.total_ms, ended_at = EXCLUDED.ended_at,"
+    + " conversation_id = EXCLUDED.conversation_id WHERE tool_calls.status = 'abandoned' RETURNING id"
 )
 
 _BEGIN_TURN: LiteralString = _BEGIN + _SAY
@@ -83,7 +90,7 @@ _RECORD: LiteralString = (
     + ", (SELECT id FROM conversations WHERE id = %s)) ON CONFLICT DO NOTHING"
 )
 
-_IS_RECORDED: LiteralString = "SELECT 1 FROM tool_calls WHERE id = %s"
+_IS_RECORDED: LiteralString = "SELECT 1 FROM tool_calls WHERE id = %s AND status = 'succeeded'"
 
 _FAILURES: LiteralString = """
 SELECT id, tool, model, provider, error_code, error_message, ended_at

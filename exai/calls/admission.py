@@ -52,6 +52,7 @@ class AskedCall(msgspec.Struct, kw_only=True):
     description: bytes  # what the reaper needs, should this process die
     standing: Standing = Standing.OUTSIDE
     waited: bool = False
+    was_sent: bool = False  # Redis may count it, even if the reply got lost
 
 
 class KnownCall(Exception):
@@ -121,6 +122,7 @@ class Admission:
 
     async def _ask_once(self, call: AskedCall, buckets: tuple[Bucket, ...], *, only_known: bool = False) -> bytes:
         """`run`, `wait` or `conversation` (another call has it). Raises `KnownCall` or `OverCapacity`."""
+        call.was_sent = call.was_sent or not only_known
         arguments = [*_bucket_arguments(buckets), *self._described(call, only_known=only_known)]
         answer = await self._link.script(scripts.ADMIT, [], arguments)
         if answer[0] == b"known":

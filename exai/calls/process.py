@@ -86,7 +86,8 @@ class Process:
         if self._subscription is not None:
             self._subscription.close()
         with contextlib.suppress(RedisAway, RedisRefused):  # the lease ends by itself, too
-            await self._link.command("ZREM", f"{keys.PREFIX}processes", self.id)
+            # At an end, but listed: should a call be left after all, another process sees to it.
+            await self._link.command("ZADD", f"{keys.PREFIX}processes", 0, self.id)
 
     async def _keep_beating(self) -> None:
         while True:
@@ -97,8 +98,8 @@ class Process:
                 await self._beat()
             except RedisAway:
                 continue
-            except RedisRefused:
-                logger.exception("Redis refused this process's sign of life")
+            except Exception:  # without signs of life this process would be taken for dead
+                logger.exception("This process's sign of life failed; the next is tried in time")
 
     async def _beat(self) -> None:
         dead = await self._link.script(

@@ -19,6 +19,10 @@ __all__ = ["RedisAway", "RedisLink", "RedisRefused", "Script", "Subscription"]
 logger = logging.getLogger(__name__)
 
 _COMPLAINT_EVERY_S = 10.0
+# A server that answers so cannot serve: full, read-only, loading, without its master.
+_UNABLE = frozenset(
+    {"OOM", "MISCONF", "READONLY", "LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "TRYAGAIN"}
+)
 
 
 class Script:
@@ -27,6 +31,12 @@ class Script:
     def __init__(self, text: str) -> None:
         self.text = text
         self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _as_away(refusal: RedisRefused) -> RedisAway | RedisRefused:
+    # A script's error wraps the command's: ERR … OOM command not allowed …
+    unable = refusal.code in _UNABLE or any(f"{code} " in str(refusal)[:80] for code in _UNABLE)
+    return RedisAway(f"it cannot serve ({refusal.code})") if unable else refusal
 
 
 class RedisLink:
@@ -53,7 +63,10 @@ class RedisLink:
 
         After `RedisAway` Redis may have run the command all the same.
         """
-        return await (self._line.connection or self._line.start()).ask(pack((name, *parts)))
+        try:
+            return await (self._line.connection or self._line.start()).ask(pack((name, *parts)))
+        except RedisRefused as refusal:
+            raise _as_away(refusal) from None
 
     def send(self, name: str, *parts: Part) -> None:
         """Without waiting for the reply, and with the next command or a moment later; dropped while Redis is away."""
@@ -73,7 +86,7 @@ class RedisLink:
             return await self._with_script(script).ask(packet, lazily=lazily)
         except RedisRefused as refusal:
             if refusal.code != "NOSCRIPT":
-                raise
+                raise _as_away(refusal) from None
         return await self.command("EVAL", script.text, *parts)
 
     def send_script(self, script: Script, keys: Sequence[str], arguments: Sequence[Part] = ()) -> None:

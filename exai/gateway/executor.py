@@ -160,7 +160,9 @@ class Executor:
                 stored=stored,
                 latency=call.latency(),
             )
-            self._give_back(call, await call.end(result), repeatable=False)
+            last_frames = call.conclude(result)
+            self._give_back(call, last_frames[-1], repeatable=False)
+        await call.deliver(last_frames)
 
     async def _check(self, call: RunningCall) -> CheckedCall:
         try:
@@ -172,9 +174,10 @@ class Executor:
 
     async def _attach(self, call: RunningCall, call_id: str) -> None:
         """Answers a call that was asked before from what is kept of it."""
+        here_already = call.caller.is_attached(call_id)
         call.attached_to = call_id
-        if call.caller.is_attached(call_id):
-            return  # the frames come to this very connection already
+        if here_already:
+            return  # the frames come to this very connection
         try:
             await follow_call(
                 self._kept,
@@ -242,19 +245,23 @@ class Executor:
 
     async def _fail(self, call: RunningCall, error: HubError) -> None:
         call.may_be_cancelled = False
+        if call.is_concluded:
+            return  # its result is under way
         result = answers.failure(
             call.request.request_id, call.tool_name or call.request.tool_name, error, latency=call.latency()
         )
         if call.attached_to is None:
             self._records.add(ended_call(call, error=error))
-        text = await call.end(result)
-        self._give_back(call, text, repeatable=error.code in _NO_ANSWERS)
+        last_frames = call.conclude(result)
+        self._give_back(call, last_frames[-1], repeatable=error.code in _NO_ANSWERS)
+        await call.deliver(last_frames)
 
     def _give_back(self, call: RunningCall, result: str, *, repeatable: bool) -> None:
         asked = call.asked
         if asked is None or call.attached_to is not None:
+            self._kept.forget(str(call.id))
             return
-        if asked.standing is Standing.COUNTED:
+        if asked.was_sent:
             held_s = time.perf_counter() - call.started - call.queue_s
             self._kept.finish(asked, result, repeatable=repeatable, held_s=held_s)
         else:

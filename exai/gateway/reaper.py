@@ -31,7 +31,12 @@ class Reaper:
         for process in processes:
             calls = await self._link.command("HGETALL", keys.running_calls(process))
             for at in range(0, len(calls), 2):
-                await self._end(process, calls[at].decode(), msgspec.json.decode(calls[at + 1], type=CallDescription))
+                try:
+                    description = msgspec.json.decode(calls[at + 1], type=CallDescription)
+                except msgspec.DecodeError:
+                    logger.error("a call of another version of the hub was left behind and is dropped")
+                    continue
+                await self._end(process, calls[at].decode(), description)
             await self._link.command("DEL", keys.running_calls(process))
             await self._link.command("ZREM", f"{keys.PREFIX}processes", process)
             if calls:

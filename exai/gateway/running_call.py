@@ -78,6 +78,7 @@ class RunningCall:
         self.attached_to: str | None = None  # the call whose frames answer this one
         self.has_begun = False
         self.is_stopped = False
+        self.is_concluded = False
         self.may_be_cancelled = True
         self.tool_name = ""  # once it is known to exist
         self.streams = False
@@ -154,15 +155,21 @@ class RunningCall:
         self._chunks += 1
         await self._send(frame)
 
-    async def end(self, result: CallToolResult) -> str:
-        """Sends the last frames; gives the text of the result."""
+    def conclude(self, result: CallToolResult) -> list[str]:
+        """The last frames, the result's last. They are kept before they are sent: a reader may never take them."""
+        self.is_concluded = True
+        texts = [encode(result)]
+        if self.streams and self._acknowledged:
+            complete = encode(StreamComplete(request_id=self.request.request_id, timestamp=utc_timestamp()))
+            self._keep(str(self.id), complete)
+            texts.insert(0, complete)
+        return texts
+
+    async def deliver(self, texts: list[str]) -> None:
         await self._heartbeat.stop()
-        if self.streams:
-            await self._send(StreamComplete(request_id=self.request.request_id, timestamp=utc_timestamp()))
-        text = encode(result)
-        await self.caller.send_text(text)
+        for text in texts:
+            await self.caller.send_text(text)
         self.caller.await_delivery(str(self.id))
-        return text
 
     def _progress_frame(self) -> Progress:
         return Progress(

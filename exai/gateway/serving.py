@@ -47,15 +47,18 @@ class Service:
         )
         self._calls: dict[frames.RequestId, list[RunningCall]] = {}
         self._following: set[asyncio.Task[None]] = set()
+        self._resumed: set[str] = set()  # calls
 
     @property
     def calls_in_flight(self) -> int:
         return sum(len(calls) for calls in self._calls.values())
 
     def runs(self, call_id: str) -> bool:
-        """Whether that call came by this connection, and runs."""
+        """Whether the frames of that call come to this connection already."""
+        if call_id in self._resumed:
+            return True
         running = (call for calls in self._calls.values() for call in calls)
-        return any(str(call.id) == call_id for call in running)
+        return any(call_id in (str(call.id), call.attached_to) for call in running)
 
     async def serve(self, text: str) -> None:
         try:
@@ -147,12 +150,17 @@ class Service:
         return True
 
     async def _resume(self, request: frames.Resume) -> None:
+        call_id = None
         try:
             call_id = await self._gateway.kept.named(
                 client=str(self._client.id), session=self._session, request_id=request.request_id
             )
             if call_id is None:
                 raise CallGone
+            if self.runs(call_id):
+                call_id = None
+                return  # the rest comes as it is
+            self._resumed.add(call_id)
             await follow_call(
                 self._gateway.kept,
                 call_id,
@@ -167,6 +175,9 @@ class Service:
         except RedisAway:
             away = ServiceUnavailable("What is kept of calls is out of reach at the moment. Try again.", retry_after=1)
             await self._connection.send(error_frame(request.request_id, away))
+        finally:
+            if call_id is not None:
+                self._resumed.discard(call_id)
 
     async def _list_tools(self, request: frames.ListTools) -> None:
         tools = self._gateway.tool_catalogue if self._client.may(Scope.TOOLS) else msgspec.Raw(b"[]")

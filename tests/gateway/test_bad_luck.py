@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 import pytest
+import redis
 
 from tests.conftest import MakeClient
 from tests.gateway.wire import wire
@@ -68,6 +69,28 @@ async def test_a_client_that_does_not_read_delays_neither_revocation_nor_the_end
         started = time.monotonic()
         assert await asyncio.to_thread(hub.terminate) == 0
         assert time.monotonic() - started < 10
+
+
+async def test_a_client_that_does_not_read_holds_no_place_once_its_call_is_cancelled(
+    hub_environment: dict[str, str],
+    redis_url: str,
+    make_client: MakeClient,
+    upstream: Upstream,
+    model: str,
+) -> None:
+    upstream.behave(model, text="x" * 8_000_000, chunks=20)
+    _, token = make_client()
+    with RunningHub({**hub_environment, "REDIS_URL": redis_url}) as hub, _client_that_does_not_read(hub, token, model):
+        await asyncio.to_thread(upstream.wait_for_requests, model, 3)
+        async with wire(hub.ws_url) as other:
+            await other.hello(token, "deaf")
+            for number in range(3):
+                await other.send({"op": "cancel", "request_id": number})
+                assert (await other.until("cancelled", number))[-1]["request_id"] == number
+        with redis.Redis.from_url(redis_url) as client:
+            deadline = time.monotonic() + 5
+            while client.zcard("exai:slots:global"):
+                assert time.monotonic() < deadline, "a place is still held"
 
 
 async def test_a_call_and_its_cancel_in_one_packet_end_the_call(hub: RunningHub, token: str) -> None:
@@ -132,11 +155,12 @@ async def test_a_database_that_hangs_costs_the_storing_but_not_the_answer(
 
 
 async def test_hostile_frames_leave_nothing_in_the_log(hub_environment: dict[str, str], token: str) -> None:
+    values: tuple[object, ...] = (None, 1, -1, 1.5, "x", "\0", "\ud800", [], {}, True, 10**30)
     frames = ["", "{", "[]", "null", '"x"', "{}", '{"op":null}', '{"op":"call_tool"}', "\\" * 1000, "[" * 5000]
     frames += [
         json.dumps({"op": op, "request_id": value, "name": value, "arguments": value, "after": value})
         for op in ("call_tool", "tool_call", "cancel", "resume", "ping", "rotate_token", "health", "list_tools")
-        for value in (None, 1, -1, 1.5, "x", "\0", "\ud800", [], {}, True, 10**30)
+        for value in values
     ]
     with RunningHub({**hub_environment, "RATE_LIMIT_USER_CAPACITY": "1000"}) as hub:
         async with wire(hub.ws_url, token) as connection:

@@ -130,3 +130,19 @@ async def test_a_redis_that_hangs_is_left_alone_after_its_patience(
                 assert time.monotonic() - started < 1.0
             finally:
                 await asyncio.to_thread(valkey.thaw)
+
+
+async def test_a_call_whose_admission_got_lost_is_not_taken_for_a_running_one(
+    environment: dict[str, str], valkey: OwnValkey, token: str, upstream: Upstream, model: str
+) -> None:
+    with RunningHub(environment) as hub:
+        async with wire(hub.ws_url, token) as connection:
+            await asyncio.to_thread(valkey.freeze)
+            try:
+                # Redis runs the script once it goes on; the hub has given up waiting for its reply by then.
+                assert (await connection.call("chat", {"prompt": "x", "model": model}, "same"))[-1]["ok"]
+            finally:
+                await asyncio.to_thread(valkey.thaw)
+            await _until_ready(hub)
+            await _until_nothing_is_held(valkey)
+            assert (await connection.call("chat", {"prompt": "x", "model": model}, "same"))[-1]["ok"]

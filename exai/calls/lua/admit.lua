@@ -2,6 +2,8 @@
 -- ARGV: the buckets, then what `argument` reads below, in that order.
 -- Answers {'run'} | {'wait'} | {'known', id} | {'conversation'} | {'limited', key, ms}.
 
+local MOST_SESSIONS = 16  -- that a request_id is remembered for
+
 local now = now_ms()
 local retry_ms, bucket = take_tokens(now, ARGV)
 if bucket then return {'limited', bucket, retry_ms} end
@@ -45,7 +47,11 @@ end
 -- What is without an expiry here gets one by the call's end, which comes even when its process dies.
 redis.call('SET', dedup, call.id, 'PX', longest_ms)
 redis.call('HSET', asked_key, 'call', call.id, 'connection', connection)
+redis.call('PERSIST', asked_key)
+-- Clients that make up a session for each connection would let this grow for ever.
+if redis.call('HLEN', named) >= MOST_SESSIONS then redis.call('DEL', named) end
 redis.call('HSET', named, call.session, call.id)
+redis.call('PERSIST', named)
 redis.call('HSET', call_key(call.id), 'state', 'running', 'process', call.process, 'asked', asked_key)
 redis.call('HSET', running_key(call.process), call.id, description)
 

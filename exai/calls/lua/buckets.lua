@@ -13,7 +13,7 @@ local function take_tokens(now, argv)
     if stored then
       local separator = string.find(stored, ' ', 1, true)
       local left, at_ms = string.sub(stored, 1, separator - 1), string.sub(stored, separator + 1)
-      tokens = math.min(capacity, left + (now - at_ms) * refill / 1000)
+      tokens = math.min(capacity, left + math.max(0, now - at_ms) * refill / 1000)
     end
     if tokens < 1 then
       return math.ceil((1 - tokens) * 1000 / refill), key

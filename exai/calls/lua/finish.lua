@@ -12,14 +12,18 @@ local dedup, asked, named, conversation = argument(), argument(), argument(), ar
 local repeatable, held_ms, kept_bytes = argument() == '1', tonumber(argument()), tonumber(argument())
 local frames, result = argument(), argument()
 
-if redis.call('HGET', call_key(call.id), 'state') == 'ended' then return end
-
 if waited == '1' then stop_waiting(call) end
 redis.call('ZREM', GLOBAL, call.id)
 redis.call('ZREM', session_key(call.session), call.id)
 if has_client_slot == '1' then redis.call('ZREM', client_key(call.client), call.id) end
 if conversation ~= '' and redis.call('GET', conversation) == call.id then redis.call('DEL', conversation) end
 redis.call('HDEL', running_key(call.process), call.id)
+
+-- Ended before, or never let in: nothing to keep.
+if redis.call('HGET', call_key(call.id), 'state') ~= 'running' then
+  grant(now, lease_ms)
+  return
+end
 
 if frames ~= '' then redis.call('XADD', frames_key(call.id), '*', 'f', frames) end
 redis.call('PEXPIRE', frames_key(call.id), retention_ms)
