@@ -4,7 +4,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: run test lint fmt bench bench-compare requirements
+.PHONY: run test lint fmt bench bench-compare soak requirements
 
 run: .venv/installed
 	@exec $(PY) manage.py up
@@ -29,6 +29,10 @@ bench: .venv/installed-dev
 # make bench-compare REF=main: the same figures for another commit, the rounds interleaved.
 bench-compare: .venv/installed-dev
 	@$(PY) -m tests.benchmarks --compare "$(REF)" $(ARGS)
+
+# 500 random schedules and 10 minutes of load; make soak ARGS='--schedules 50 --minutes 1' for less.
+soak: .venv/installed-dev
+	@$(PY) -m tests.soak $(ARGS)
 
 # After editing the dependencies in pyproject.toml.
 requirements: .venv/installed-dev
