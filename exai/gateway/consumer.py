@@ -157,9 +157,9 @@ class ToolConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no type
     def calls_in_flight(self) -> int:
         return self._service.calls_in_flight if self._service else 0
 
-    def is_attached(self, call_id: str) -> bool:
-        """Whether this connection gets the frames of that call as its own."""
-        return self._service is not None and self._service.runs(call_id)
+    def is_attached(self, call_id: str, request_id: frames.RequestId) -> bool:
+        """Whether this connection gets the frames of that call already, under that request_id."""
+        return self._service is not None and self._service.gets(call_id, request_id)
 
     def await_delivery(self, call_id: str) -> None:
         """The result of the call was sent: it has arrived once the client is heard of again."""

@@ -174,7 +174,7 @@ class Executor:
 
     async def _attach(self, call: RunningCall, call_id: str) -> None:
         """Answers a call that was asked before from what is kept of it."""
-        here_already = call.caller.is_attached(call_id)
+        here_already = call.caller.is_attached(call_id, call.request.request_id)
         call.attached_to = call_id
         if here_already:
             return  # the frames come to this very connection

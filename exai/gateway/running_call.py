@@ -41,8 +41,8 @@ class Caller(Protocol):
         """The result of the call was sent: it has arrived once the client is heard of again."""
         ...
 
-    def is_attached(self, call_id: str) -> bool:
-        """Whether the connection already gets the frames of that call."""
+    def is_attached(self, call_id: str, request_id: RequestId) -> bool:
+        """Whether the connection already gets the frames of that call, under that request_id."""
         ...
 
     @property

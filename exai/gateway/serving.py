@@ -47,18 +47,18 @@ class Service:
         )
         self._calls: dict[frames.RequestId, list[RunningCall]] = {}
         self._following: set[asyncio.Task[None]] = set()
-        self._resumed: set[str] = set()  # calls
+        self._resumed: set[tuple[str, frames.RequestId]] = set()
 
     @property
     def calls_in_flight(self) -> int:
         return sum(len(calls) for calls in self._calls.values())
 
-    def runs(self, call_id: str) -> bool:
-        """Whether the frames of that call come to this connection already."""
-        if call_id in self._resumed:
-            return True
-        running = (call for calls in self._calls.values() for call in calls)
-        return any(call_id in (str(call.id), call.attached_to) for call in running)
+    def gets(self, call_id: str, request_id: frames.RequestId) -> bool:
+        """Whether the frames of that call come to this connection already, under that request_id."""
+        same_id = self._calls.get(request_id, ())
+        return (call_id, request_id) in self._resumed or any(
+            call_id in (str(call.id), call.attached_to) for call in same_id
+        )
 
     async def serve(self, text: str) -> None:
         try:
@@ -157,10 +157,10 @@ class Service:
             )
             if call_id is None:
                 raise CallGone
-            if self.runs(call_id):
+            if self.gets(call_id, request.request_id):
                 call_id = None
                 return  # the rest comes as it is
-            self._resumed.add(call_id)
+            self._resumed.add((call_id, request.request_id))
             await follow_call(
                 self._gateway.kept,
                 call_id,
@@ -177,7 +177,7 @@ class Service:
             await self._connection.send(error_frame(request.request_id, away))
         finally:
             if call_id is not None:
-                self._resumed.discard(call_id)
+                self._resumed.discard((call_id, request.request_id))
 
     async def _list_tools(self, request: frames.ListTools) -> None:
         tools = self._gateway.tool_catalogue if self._client.may(Scope.TOOLS) else msgspec.Raw(b"[]")

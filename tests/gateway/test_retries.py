@@ -300,3 +300,25 @@ async def test_an_answer_of_a_draining_process_is_found_by_resume_on_another(
         await connection.send({"op": "resume", "request_id": "drained", "after": -1})
         result = (await connection.until("call_tool_res", "drained"))[-1]
     assert envelope(result)["content"] == "Not lost."
+
+
+async def test_every_request_about_one_call_is_answered_also_on_one_connection(
+    hub: RunningHub, token: str, upstream: Upstream, model: str
+) -> None:
+    upstream.behave(model, delay_s=0.6, text="Once.")
+    arguments = {"prompt": "Hi", "model": model}
+    async with wire(hub.ws_url, token) as connection:
+        await connection.start("chat", arguments, "first")
+        await connection.until("progress", "first")
+        await asyncio.to_thread(upstream.wait_for_requests, model, 1)
+    async with wire(hub.ws_url, token) as connection:
+        await connection.send({"op": "resume", "request_id": "first", "after": -1})
+        await connection.start("chat", arguments, "second")
+        answered: set[str] = set()
+        while len(answered) < 2:
+            frame = await connection.receive()
+            if frame["op"] == "call_tool_res":
+                assert envelope(frame)["content"] == "Once."
+                answered.add(frame["request_id"])
+    assert answered == {"first", "second"}
+    assert len(upstream.requests(model)) == 1
