@@ -31,7 +31,7 @@ def read_connections(url: str) -> PublishedConnections:
     seen = PublishedConnections([], [])
     with _redis(url) as redis:
         # redis-py's types leave open what comes back.
-        members: list[Any] = list(redis.zrange(f"{keys.PREFIX}processes", 0, -1))
+        members: list[Any] = list(redis.zrange(keys.PROCESSES, 0, -1))
         processes = [member.decode() for member in members]
         lists: list[Any] = list(redis.mget([published_by(process) for process in processes])) if processes else []
     for process, published in zip(processes, lists, strict=True):

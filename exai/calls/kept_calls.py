@@ -5,19 +5,20 @@ Any web process can answer from it for a caller that lost its connection, or ask
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 import msgspec
 
 from exai.calls import keys, scripts
-from exai.calls.admission import AskedCall
+from exai.calls.admission import AskedCall, slot_arguments
+from exai.calls.limits import Slot
 from exai.calls.process import Process
 from exai.calls.redis_connection import Part
 from exai.calls.redis_link import RedisAway, RedisLink, RedisRefused
+from exai.calls.unkept_frames import UnkeptFrames
 
 logger = logging.getLogger(__name__)
 
-_FLUSH_S = 0.025  # most calls end sooner, and then need no writing of their own
 _RETRY_S = 0.5
 _FOLLOW_POLL_S = 0.02
 _LONGEST_FOLLOW_POLL_S = 0.2
@@ -28,21 +29,19 @@ class CallGone(Exception):
 
 
 class EndedCallState(msgspec.Struct, kw_only=True):
-    """What the script needs to end a call. `has_client_slot` and `waited` may be true when they are not known."""
+    """What the script needs to end a call. `waited` may be true when it is not known."""
 
     id: str
     process: str
     session: str
-    client: str
+    slots: tuple[Slot, ...]
     repeat_key: str
     asked_key: str
     named_key: str
     conversation: str
     repeatable: bool
-    has_client_slot: bool = True
     waited: bool = True
     held_ms: int = 0
-    kept_bytes: int = 0
 
 
 class KeptCalls:
@@ -51,17 +50,15 @@ class KeptCalls:
         self._process = process
         self._retention_ms = round(retention_s * 1000)
         self._most_bytes = most_bytes
-        self._pending: dict[str, list[str]] = {}
-        self._kept_bytes: dict[str, int] = {}
-        self._flushing: asyncio.TimerHandle | None = None
+        self._unkept = UnkeptFrames(link, retention_ms=self._retention_ms)
         self._ending: set[asyncio.Task[None]] = set()
-        process.on_beat(self._evict)
+        self._evicting: asyncio.Task[None] | None = None
+        process.on_beat(self._unkept.confirm)
+        process.on_beat(self._begin_to_evict)
 
     def keep(self, call_id: str, frame: str) -> None:
         """Keeps a frame of a running call. Frames of some milliseconds go out together."""
-        self._pending.setdefault(call_id, []).append(frame)
-        if self._flushing is None:
-            self._flushing = asyncio.get_running_loop().call_later(_FLUSH_S, self._flush)
+        self._unkept.add(call_id, frame)
 
     def finish(self, call: AskedCall, result: str, *, repeatable: bool, held_s: float) -> None:
         """Ends a call that was counted in Redis: gives back its slots, keeps its result.
@@ -69,13 +66,11 @@ class KeptCalls:
         `repeatable`: the result is no answer, and a repeat of the request runs anew.
         """
         self._process.calls.pop(call.id, None)
-        frames = "\n".join(self._pending.pop(call.id, ()))
         ended = EndedCallState(
             id=call.id,
             process=self._process.id,
             session=call.session,
-            client=call.client,
-            has_client_slot=call.limits.client > 0,
+            slots=call.slots,
             waited=call.waited,
             repeat_key=call.repeat_key,
             asked_key=call.asked_key,
@@ -83,17 +78,15 @@ class KeptCalls:
             conversation=call.conversation,
             repeatable=repeatable,
             held_ms=round(held_s * 1000),
-            kept_bytes=self._kept_bytes.pop(call.id, 0),
         )
-        task = asyncio.create_task(self._finish(self._arguments(ended, frames, result)))
+        task = asyncio.create_task(self._finish(ended, result))
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
     def forget(self, call_id: str) -> None:
         """Drops the frames of a call that never was let in."""
-        self._pending.pop(call_id, None)
-        if self._kept_bytes.pop(call_id, None):
-            self._link.send("DEL", keys.call_frames(call_id))
+        if self._unkept.forget(call_id):
+            self._link.send_script(scripts.FORGET, [], [call_id])
 
     def deliver(self, call_id: str) -> None:
         """The caller has the result of the call."""
@@ -103,14 +96,9 @@ class KeptCalls:
         if self._ending:
             await asyncio.wait(set(self._ending), timeout=within_s)
 
-    async def named(self, *, client: str, session: str, request_id: str | int) -> str | None:
-        """The id of a client's call by the client's name for it: of this session, else of the one session that has it.
-
-        Raises `RedisAway`.
-        """
-        reply = await self._link.command("HGETALL", keys.named_calls(client, request_id))
-        calls = {reply[at]: reply[at + 1] for at in range(0, len(reply), 2)}
-        found = calls.get(session.encode()) or (next(iter(calls.values())) if len(calls) == 1 else None)
+    async def named(self, *, session: str, request_id: str | int) -> str | None:
+        """The id of the call that a session means by a request_id. Raises `RedisAway`."""
+        found = await self._link.command("GET", keys.named_call(session, request_id))
         return found.decode() if found else None
 
     async def owner(self, call_id: str) -> str | None:
@@ -118,61 +106,78 @@ class KeptCalls:
         state, process = await self._link.command("HMGET", keys.call_state(call_id), "state", "process")
         return process.decode() if state == b"running" and process else None
 
-    async def follow(self, call_id: str) -> AsyncGenerator[str, None]:
-        """The frames of a call from its first to its last, as they come. Raises `CallGone` or `RedisAway`."""
+    async def running(self) -> AsyncGenerator[tuple[str, str, bytes], None]:
+        """Process, id and description of every running call. Raises `RedisAway`."""
+        for process in await self._link.command("ZRANGE", keys.PROCESSES, 0, -1):
+            reply = await self._link.command("HGETALL", keys.running_calls(process.decode()))
+            for at in range(0, len(reply), 2):
+                yield process.decode(), reply[at].decode(), reply[at + 1]
+
+    async def follow(self, call_id: str, *, while_wanted: Callable[[], bool]) -> AsyncGenerator[str, None]:
+        """The frames of a call from its first to its last, as they come, for as long as they are wanted.
+
+        Raises `CallGone` or `RedisAway`.
+        """
         seen, pause_s = "0", _FOLLOW_POLL_S
-        while True:
+        while while_wanted():
             answer = await self._link.script(scripts.FOLLOW, [], [call_id, seen])
             if not answer:
                 raise CallGone
-            state, _, result, entries = answer
+            state, entries, last, result, there_is_more = answer
             for entry_id, fields in entries:
                 seen, pause_s = entry_id.decode(), _FOLLOW_POLL_S
                 for frame in fields[1].decode().split("\n"):
                     yield frame
+            if there_is_more:
+                continue
             if state == b"ended":
+                for frame in last.decode().split("\n") if last else ():
+                    yield frame
                 yield result.decode()
                 return
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.2, _LONGEST_FOLLOW_POLL_S)
 
-    async def abandon(self, ended: "EndedCallState", result: str) -> None:
+    async def abandon(self, ended: EndedCallState, result: str) -> None:
         """Ends a call of a dead process for it. Raises `RedisAway`."""
-        await self._link.script(scripts.FINISH, [], self._arguments(ended, "", result))
+        await self._link.script(scripts.FINISH, [], self._arguments(ended, result, []))
 
-    def _arguments(self, ended: "EndedCallState", frames: str, result: str) -> list[Part]:
-        """The call in the order in which lua/finish.lua reads it."""
-        return [
-            *(ended.id, ended.process, ended.session, ended.client),
-            *(int(ended.has_client_slot), int(ended.waited), self._process.lease_ms, self._retention_ms),
-            *(ended.repeat_key, ended.asked_key, ended.named_key, ended.conversation),
-            *(int(ended.repeatable), ended.held_ms, ended.kept_bytes),
-            *(frames, result),
-        ]
-
-    def _flush(self) -> None:
-        self._flushing = None
-        for call_id, frames in self._pending.items():
-            joined = "\n".join(frames)
-            self._link.send("XADD", keys.call_frames(call_id), "*", "f", joined)
-            if call_id not in self._kept_bytes:
-                # Should everything die now, this goes by itself.
-                self._link.send("PEXPIRE", keys.call_frames(call_id), self._retention_ms * 4)
-            self._kept_bytes[call_id] = self._kept_bytes.get(call_id, 0) + len(joined)
-        self._pending.clear()
-
-    async def _finish(self, arguments: list[Part]) -> None:
+    async def _finish(self, ended: EndedCallState, result: str) -> None:
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self._retention_ms / 1000
-        while loop.time() < give_up_at:
+        frames = self._unkept.last(ended.id)
+        while True:
             try:
-                await self._link.script(scripts.FINISH, [], arguments, lazily=True)
-                return
+                await self._link.script(scripts.FINISH, [], self._arguments(ended, result, frames), lazily=True)
             except RedisAway:
-                await asyncio.sleep(_RETRY_S)
+                frames = self._unkept.unconfirmed(ended.id)
+                if loop.time() < give_up_at:
+                    await asyncio.sleep(_RETRY_S)
+                    continue
             except RedisRefused:
                 logger.exception("Redis refused the end of a call")
-                return
+            self._unkept.forget(ended.id)
+            return
 
-    def _evict(self) -> None:
-        self._link.send_script(scripts.EVICT, [], [self._retention_ms, self._most_bytes])
+    def _arguments(self, ended: EndedCallState, result: str, frames: list[tuple[str, str]]) -> list[Part]:
+        """The call in the order in which lua/finish.lua reads it."""
+        arguments: list[Part] = [
+            *(ended.id, ended.process, ended.session, *slot_arguments(ended.slots)),
+            *(int(ended.waited), self._process.lease_ms, self._retention_ms),
+            *(ended.repeat_key, ended.asked_key, ended.named_key, ended.conversation),
+            *(int(ended.repeatable), ended.held_ms, result, len(frames)),
+        ]
+        for place, text in frames:
+            arguments += (place, text)
+        return arguments
+
+    def _begin_to_evict(self) -> None:
+        if self._evicting is None or self._evicting.done():
+            self._evicting = asyncio.create_task(self._evict())
+
+    async def _evict(self) -> None:
+        try:
+            while await self._link.script(scripts.EVICT, [], [self._retention_ms, self._most_bytes]):
+                pass
+        except (RedisAway, RedisRefused):
+            return  # the next beat tries again

@@ -6,7 +6,7 @@ import msgspec
 
 PREFIX = "exai:"
 GLOBAL_SLOTS = PREFIX + "slots:global"
-WAITING_CALLS = PREFIX + "waiting:calls"
+PROCESSES = PREFIX + "processes"
 
 _sorted = msgspec.json.Encoder(order="deterministic")
 
@@ -21,6 +21,16 @@ def client_slots(client: str) -> str:
 
 def provider_slots(provider: str) -> str:
     return f"{PREFIX}slots:provider:{provider}"
+
+
+def waiting(pool: str) -> str:
+    """Who waits for a slot of the pool."""
+    return f"{pool}:waiting"
+
+
+def held_ms(pool: str) -> str:
+    """For how long a slot of the pool was held lately."""
+    return f"{pool}:held_ms"
 
 
 def control_channel(process: str) -> str:
@@ -39,9 +49,9 @@ def call_frames(call_id: str) -> str:
     return f"{PREFIX}call:{call_id}:frames"
 
 
-def named_calls(client: str, request_id: str | int) -> str:
-    """The calls of a client by its name for them; one a session, since sessions count alike."""
-    return f"{PREFIX}named:{client}:{_digest(request_id)}"
+def named_call(session: str, request_id: str | int) -> str:
+    """The call that a session, named with its client, means by a request_id: sessions of a client may count alike."""
+    return f"{PREFIX}named:{_digest([session, request_id])}"
 
 
 def repeated_call(client: str, request_id: str | int, tool: str, arguments: object) -> str:

@@ -13,12 +13,11 @@ class Bucket(msgspec.Struct, frozen=True):
     refill: float
 
 
-class CallLimits(msgspec.Struct, frozen=True):
-    """Calls in flight; `client` 0 is no limit."""
+class Slot(msgspec.Struct, frozen=True):
+    """One of at most `most` places that are counted under `key`."""
 
-    all: int
-    session: int
-    client: int
+    key: str
+    most: int
 
 
 def frame_buckets(

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter, deque
 
-from exai.calls.limits import Bucket, CallLimits
+from exai.calls.limits import Bucket, Slot
 
 _SHARE = 0.5
 
@@ -31,50 +31,47 @@ class LocalBuckets:
 
 
 class LocalSlots:
-    """Slots for calls, given to those that wait in the order in which they came, passing over full sessions."""
+    """Slots given to those that wait in the order in which they came, passing over who is at limits of its own."""
 
     def __init__(self) -> None:
-        self._in_all = 0
-        self._in_session: Counter[str] = Counter()
-        self._waiting: deque[tuple[str, CallLimits, asyncio.Future[None]]] = deque()
+        self._taken: Counter[str] = Counter()
+        self._waiting: deque[tuple[tuple[Slot, ...], asyncio.Future[None]]] = deque()
 
-    def try_take(self, session: str, limits: CallLimits) -> bool:
-        if not self._has_room(session, limits):
+    def try_take(self, slots: tuple[Slot, ...]) -> bool:
+        if not self._has_room(slots):
             return False
-        self._count(session)
+        self._count(slots)
         return True
 
-    async def wait(self, session: str, limits: CallLimits, *, within_s: float) -> None:
-        """Takes a slot as soon as one is free. Raises `TimeoutError`."""
-        waiter = (session, limits, asyncio.get_running_loop().create_future())
+    async def wait(self, slots: tuple[Slot, ...], *, within_s: float) -> None:
+        """Takes the slots as soon as they are free. Raises `TimeoutError`."""
+        waiter = (slots, asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
         try:
             async with asyncio.timeout(within_s):
-                await waiter[2]
+                await waiter[1]
         except BaseException:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
             else:
-                self.give_back(session)  # it was given in the same moment
+                self.give_back(slots)  # they were given in the same moment
             raise
 
-    def give_back(self, session: str) -> None:
-        self._in_all -= 1
-        self._in_session[session] -= 1
-        if not self._in_session[session]:
-            del self._in_session[session]
+    def give_back(self, slots: tuple[Slot, ...]) -> None:
+        for slot in slots:
+            self._taken[slot.key] -= 1
+            if not self._taken[slot.key]:
+                del self._taken[slot.key]
         for waiter in list(self._waiting):
-            next_session, limits, free = waiter
-            if not free.done() and self._has_room(next_session, limits):
+            wanted, free = waiter
+            if not free.done() and self._has_room(wanted):
                 self._waiting.remove(waiter)
-                self._count(next_session)
+                self._count(wanted)
                 free.set_result(None)
 
-    def _has_room(self, session: str, limits: CallLimits) -> bool:
-        return self._in_all < max(1, limits.all * _SHARE) and self._in_session[session] < max(
-            1, limits.session * _SHARE
-        )
+    def _has_room(self, slots: tuple[Slot, ...]) -> bool:
+        return all(self._taken[slot.key] < max(1, slot.most * _SHARE) for slot in slots)
 
-    def _count(self, session: str) -> None:
-        self._in_all += 1
-        self._in_session[session] += 1
+    def _count(self, slots: tuple[Slot, ...]) -> None:
+        for slot in slots:
+            self._taken[slot.key] += 1

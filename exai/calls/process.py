@@ -87,7 +87,7 @@ class Process:
             self._subscription.close()
         with contextlib.suppress(RedisAway, RedisRefused):  # the lease ends by itself, too
             # At an end, but listed: should a call be left after all, another process sees to it.
-            await self._link.command("ZADD", f"{keys.PREFIX}processes", 0, self.id)
+            await self._link.command("ZADD", keys.PROCESSES, 0, self.id)
 
     async def _keep_beating(self) -> None:
         while True:

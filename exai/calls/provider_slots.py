@@ -2,60 +2,102 @@
 
 import asyncio
 import secrets
-from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from exai.calls import keys, scripts
+from exai.calls.limits import Slot
+from exai.calls.local_limits import LocalSlots
 from exai.calls.process import HeldByCall, Process
+from exai.calls.redis_connection import Part
 from exai.calls.redis_link import RedisAway, RedisLink
+from exai.calls.waiting import Grant, Grants
 from exai.protocol.errors import OverCapacity
-
-_POLL_S = 0.01
-_LONGEST_POLL_S = 0.1
+from exai.providers.base import Asker
 
 
 class SharedProviderSlots:
     """Implements `exai.providers.slots.ProviderSlots`."""
 
-    def __init__(self, link: RedisLink, process: Process, *, longest_wait_s: float) -> None:
+    def __init__(
+        self, link: RedisLink, process: Process, grants: Grants, *, longest_wait_s: float, most_waiting: int
+    ) -> None:
         self._link = link
         self._process = process
+        self._grants = grants
         self._longest_wait_s = longest_wait_s
-        self._here: Counter[str] = Counter()
+        self._most_waiting = most_waiting
+        self._local = LocalSlots()
 
     @asynccontextmanager
-    async def slot(self, provider: str, *, most: int) -> AsyncIterator[None]:
-        key, holder = keys.provider_slots(provider), secrets.token_hex(8)
-        give_up_at, pause_s = asyncio.get_running_loop().time() + self._longest_wait_s, _POLL_S
-        while not (counted := await self._take(key, holder, most)):
-            if asyncio.get_running_loop().time() + pause_s > give_up_at:
-                raise OverCapacity(
-                    f"All {most} places for requests to {provider} are taken and stayed so.",
-                    reason=f"provider_{provider}",
-                    retry_after=max(1, round(self._longest_wait_s)),
-                )
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 1.5, _LONGEST_POLL_S)
-        try:
+    async def slot(self, provider: str, *, most: int, asker: Asker | None) -> AsyncIterator[None]:
+        """Raises `OverCapacity`."""
+        wanted = Slot(keys.provider_slots(provider), most)
+        async with AsyncExitStack() as held:
+            try:
+                await self._take(provider, wanted, asker, held)
+            except RedisAway:
+                await self._take_here(provider, wanted, asker, held)
             yield
-        finally:
-            self._here[key] -= 1
-            if counted == "there":
-                self._process.calls.pop(holder, None)
-                self._link.send("ZREM", key, holder)
 
-    async def _take(self, key: str, holder: str, most: int) -> str:
-        """`there` (in Redis), `here` (in this process alone), or empty."""
-        try:
-            taken = await self._link.script(scripts.TAKE_PROVIDER_SLOT, [], [key, most, holder, self._process.lease_ms])
-        except RedisAway:
-            if self._here[key] >= max(1, most // 2):
-                return ""
-            self._here[key] += 1
-            return "here"
-        if not taken:
-            return ""
-        self._here[key] += 1
-        self._process.calls[holder] = HeldByCall(holder, [key], "")
-        return "there"
+    async def _take(self, provider: str, wanted: Slot, asker: Asker | None, held: AsyncExitStack) -> None:
+        holder, session = secrets.token_hex(8), asker.session if asker else ""
+        loop = asyncio.get_running_loop()
+        arguments: list[Part] = [
+            *(self._process.lease_ms, self._most_waiting),
+            *(holder, self._process.id, session, 1, wanted.key, wanted.most),
+        ]
+        taken_at, waited = loop.time(), False
+
+        def give_back() -> None:
+            self._process.calls.pop(holder, None)
+            held_ms = round((loop.time() - taken_at) * 1000)
+            self._link.send_script(
+                scripts.GIVE_SLOT_BACK,
+                [],
+                [self._process.lease_ms, wanted.key, holder, session, int(waited), held_ms],
+            )
+
+        held.callback(give_back)  # also of a slot that was given although its reply was lost
+        outcome = (await self._link.script(scripts.TAKE_SLOT, [], arguments))[0]
+        if outcome == b"full":
+            raise await self._over_capacity(provider, wanted)
+        if outcome == b"wait":
+            waited = True
+            give_up_at = loop.time() + self._longest_wait_s
+            async with _waiting(asker, provider):
+                try:
+                    while await self._grants.wait(wanted.key, holder, give_up_at=give_up_at) is Grant.FORGOTTEN:
+                        if (await self._link.script(scripts.TAKE_SLOT, [], arguments))[0] == b"run":
+                            break
+                except TimeoutError:
+                    raise await self._over_capacity(provider, wanted) from None
+            taken_at = loop.time()
+        self._process.calls[holder] = HeldByCall(holder, [wanted.key], "")
+
+    async def _take_here(self, provider: str, wanted: Slot, asker: Asker | None, held: AsyncExitStack) -> None:
+        if not self._local.try_take((wanted,)):
+            async with _waiting(asker, provider):
+                try:
+                    await self._local.wait((wanted,), within_s=self._longest_wait_s)
+                except TimeoutError:
+                    raise await self._over_capacity(provider, wanted) from None
+        held.callback(self._local.give_back, (wanted,))
+
+    async def _over_capacity(self, provider: str, wanted: Slot) -> OverCapacity:
+        retry_after_s = await self._grants.retry_after_s(wanted.key)
+        return OverCapacity(
+            f"All {wanted.most} places for requests to {provider} are taken and stayed so. "
+            f"Try again in {retry_after_s} seconds.",
+            reason=f"provider_{provider}",
+            retry_after=retry_after_s,
+        )
+
+
+@asynccontextmanager
+async def _waiting(asker: Asker | None, provider: str) -> AsyncIterator[None]:
+    if asker is None:
+        yield
+    else:
+        async with asker.waiting(f"Waiting for capacity of {provider}"):
+            yield

@@ -31,6 +31,7 @@ class RedisLine:
     ) -> None:
         self.connection: RedisConnection | None = None
         self.closed = False
+        self.losses = 0  # of a connection that was in use
         self._address = address
         self._patience_s = patience_s
         self._title = title
@@ -97,6 +98,7 @@ class RedisLine:
         if connection is not self.connection:
             return  # an attempt that failed
         self.connection = None
+        self.losses += 1
         self._note_away(reason)
         if self._opening is None:
             self._open_in_background(self._new_connection())

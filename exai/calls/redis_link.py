@@ -58,6 +58,11 @@ class RedisLink:
         """Known to be unreachable right now: commands then raise `RedisAway` at once, without waiting."""
         return self._line.away
 
+    @property
+    def losses(self) -> int:
+        """How often the connection broke: what was only sent since the last time may never have arrived."""
+        return self._line.losses
+
     async def command(self, name: str, *parts: Part) -> Any:
         """The reply: bytes, int, list or None. Raises `RedisAway` and `RedisRefused`.
 

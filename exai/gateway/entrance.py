@@ -9,7 +9,8 @@ import msgspec
 from exai.calls import keys
 from exai.calls.admission import WAITING_FOR_CONVERSATION, Admission, AskedCall, conversation_busy
 from exai.calls.conversation_queue import ConversationQueue
-from exai.calls.limits import Bucket, CallLimits, frame_buckets
+from exai.calls.limits import Bucket, Slot, frame_buckets
+from exai.gateway.authentication import AuthenticatedClient
 from exai.gateway.running_call import RunningCall
 from exai.settings.gateway import GatewaySettings
 
@@ -23,6 +24,7 @@ class CallDescription(msgspec.Struct):
     tool: str
     started_at: str
     session: str
+    slots: tuple[Slot, ...]
     dedup: str
     asked: str
     named: str
@@ -43,7 +45,7 @@ class Entrance:
         return frame_buckets(
             self._settings,
             address=call.caller.limited_address,
-            session=f"{client.id}:{call.caller.session_id}",
+            session=call.session,
             client_refill=client.frame_rate,
         )
 
@@ -63,7 +65,7 @@ class Entrance:
 
     async def _queue_up(self, call: RunningCall, asked: AskedCall, held: AsyncExitStack) -> None:
         if self._queue.is_taken(asked.conversation):
-            await self._admission.look_for_known(asked)
+            await self._admission.take_down(asked)
             await call.wait(WAITING_FOR_CONVERSATION)
         within_s = self._settings.capacity_wait_secs
         try:
@@ -73,12 +75,13 @@ class Entrance:
 
     def _asked(self, call: RunningCall, continuation_id: UUID | None) -> AskedCall:
         request, client = call.request, str(call.request.client.id)
-        session = f"{client}:{call.caller.session_id}"
+        session = call.session
         arguments = msgspec.json.decode(request.arguments)
         conversation = keys.conversation_turn(request.client.workspace, str(continuation_id)) if continuation_id else ""
         repeat_key = keys.repeated_call(client, request.request_id, call.tool_name, arguments)
         asked_key = keys.asked_call(client, call.caller.session_id, call.tool_name, arguments)
-        named_key = keys.named_calls(client, request.request_id)
+        named_key = keys.named_call(session, request.request_id)
+        slots = self._slots(request.client, session)
         description = CallDescription(
             client_id=request.client.id,
             workspace=request.client.workspace,
@@ -86,6 +89,7 @@ class Entrance:
             tool=call.tool_name,
             started_at=call.started_at.isoformat(),
             session=session,
+            slots=slots,
             dedup=repeat_key,
             asked=asked_key,
             named=named_key,
@@ -93,18 +97,23 @@ class Entrance:
         )
         return AskedCall(
             id=str(call.id),
-            client=client,
             session=session,
             connection=call.caller.id,
             repeat_key=repeat_key,
             asked_key=asked_key,
             named_key=named_key,
             conversation=conversation,
-            limits=CallLimits(
-                all=self._settings.global_max_inflight,
-                session=request.client.session_max_inflight or self._settings.session_max_inflight,
-                client=request.client.max_inflight or 0,
-            ),
+            slots=slots,
             buckets=self.buckets(call),
             description=_encoder.encode(description),
         )
+
+    def _slots(self, client: AuthenticatedClient, session: str) -> tuple[Slot, ...]:
+        per_session = client.session_max_inflight or self._settings.session_max_inflight
+        slots: tuple[Slot, ...] = (
+            Slot(keys.GLOBAL_SLOTS, self._settings.global_max_inflight),
+            Slot(keys.session_slots(session), per_session),
+        )
+        if client.max_inflight:
+            slots += (Slot(keys.client_slots(str(client.id)), client.max_inflight),)
+        return slots

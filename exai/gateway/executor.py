@@ -19,6 +19,7 @@ from exai.calls.kept_calls import CallGone, KeptCalls
 from exai.calls.redis_link import RedisAway
 from exai.database import Database, DatabaseAway
 from exai.gateway import answers
+from exai.gateway.call_clock import CallClock
 from exai.gateway.call_records import CallRecords, ended_call
 from exai.gateway.checks import CheckedCall, check_call
 from exai.gateway.continuation import Continuation
@@ -35,6 +36,7 @@ from exai.protocol.errors import (
     InternalError,
     ServiceUnavailable,
 )
+from exai.protocol.frames import RequestId
 from exai.protocol.values import ContinuationOffer
 from exai.providers.registry import Registry
 from exai.settings.gateway import GatewaySettings
@@ -94,6 +96,14 @@ class Executor:
         call = self._calls.get(call_id)
         return call is not None and call.cancel()
 
+    def cancel_named(self, *, session: str, request_id: RequestId) -> bool:
+        """Cancels a session's call of this process, on whichever connection it came."""
+        return any(
+            call.cancel()
+            for call in list(self._calls.values())
+            if call.attached_to is None and call.request.request_id == request_id and call.session == session
+        )
+
     async def drain(self, *, within_s: float) -> None:
         """Lets running calls finish, abandons what is left then, and writes what is still to be recorded."""
         if self._running:
@@ -148,10 +158,9 @@ class Executor:
                 workspace = call.request.client.workspace
                 conversation = await self._continuation.load(continuation_id, workspace=workspace)
                 call.conversation_id = conversation.id
-            give_up_at = time.monotonic() + self._settings.tool_timeout_secs
-            answer = await self._ask_tool(call, checked, conversation)
+            answer, time_left_s = await self._ask_tool(call, checked, conversation)
             call.may_be_cancelled = False  # what is paid for is kept
-            offer, stored = await self._keep(call, answer, conversation, give_up_at - time.monotonic())
+            offer, stored = await self._keep(call, answer, conversation, time_left_s)
             result = answers.success(
                 call.request.request_id,
                 call.tool_name,
@@ -191,8 +200,12 @@ class Executor:
 
     async def _ask_tool(
         self, call: RunningCall, checked: CheckedCall, conversation: ConversationSoFar | None
-    ) -> ToolAnswer:
+    ) -> tuple[ToolAnswer, float]:
+        """The answer, and the seconds that are left of the call's time."""
+        timeout_s = self._settings.tool_timeout_secs
+        clock = CallClock(call, timeout_s=timeout_s)
         context = ToolContext(
+            asker=clock,
             caller=call.request.client,
             registry=self._registry,
             hub=self._hub,
@@ -201,18 +214,19 @@ class Executor:
             progress=call.progress,
             emit=call.chunk if call.streams else None,
         )
-        timeout_s = self._settings.tool_timeout_secs
         try:
-            async with asyncio.timeout(timeout_s) as deadline:
-                return await checked.tool.run(checked.arguments, context)
+            async with clock:
+                answer = await checked.tool.run(checked.arguments, context)
+                return answer, clock.left_s
         except TimeoutError:
-            if not deadline.expired():
+            if not clock.has_run_out:
                 raise
             raise CallTimeout(
                 f"The call took longer than {timeout_s:g} seconds and was stopped.", timeout_s=timeout_s
             ) from None
         finally:
-            call.provider_s = context.provider_seconds
+            call.provider_s = context.provider_seconds - clock.stood_still_s
+            call.queue_s += clock.stood_still_s
             call.provider, call.model = context.provider_name, context.model_name
 
     async def _keep(

@@ -46,7 +46,7 @@ async def follow_call(
     heartbeat = Heartbeat(beat, interval_s=heartbeat_s)
     heartbeat.start()
     try:
-        async with aclosing(kept.follow(call_id)) as texts:
+        async with aclosing(kept.follow(call_id, while_wanted=lambda: caller.is_open)) as texts:
             async for text in texts:
                 if not caller.is_open:
                     return

@@ -9,8 +9,10 @@ from exai.calls.kept_calls import KeptCalls
 from exai.calls.process import Process
 from exai.calls.provider_slots import SharedProviderSlots
 from exai.calls.redis_link import RedisLink
+from exai.calls.waiting import Grants
 from exai.database import Database
 from exai.gateway.call_records import CallRecords
+from exai.gateway.cancelling import Cancelling
 from exai.gateway.executor import Executor
 from exai.gateway.hub import HubState
 from exai.gateway.presence import Presence
@@ -30,7 +32,14 @@ class Gateway:
         self.database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
         self.link = RedisLink(settings.redis_url.get_secret_value())
         self.process = Process(self.link, lease_s=settings.slot_lease_secs)
-        slots = SharedProviderSlots(self.link, self.process, longest_wait_s=settings.capacity_wait_secs)
+        grants = Grants(self.link, self.process)
+        slots = SharedProviderSlots(
+            self.link,
+            self.process,
+            grants,
+            longest_wait_s=settings.capacity_wait_secs,
+            most_waiting=settings.max_waiting,
+        )
         self.registry = build_registry(settings, slots)
         self.presence = Presence(settings=settings, database=self.database, link=self.link, process=self.process)
         self.hub = HubState(
@@ -43,7 +52,9 @@ class Gateway:
         self.admission = Admission(
             self.link,
             self.process,
+            grants,
             longest_wait_s=settings.capacity_wait_secs,
+            most_waiting=settings.max_waiting,
             retention_s=settings.result_ttl,
             call_timeout_s=settings.tool_timeout_secs,
         )
@@ -65,6 +76,7 @@ class Gateway:
             hub=self.hub,
         )
         self.process.on("cancel", self.executor.cancel)
+        self.cancelling = Cancelling(kept=self.kept, process=self.process, executor=self.executor)
         self.tool_catalogue = msgspec.Raw(
             msgspec.json.encode(
                 [ToolDescription(tool.name, tool.description, input_schema(tool.input_model)) for tool in TOOLS]

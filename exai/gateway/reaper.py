@@ -38,7 +38,7 @@ class Reaper:
                     continue
                 await self._end(process, calls[at].decode(), description)
             await self._link.command("DEL", keys.running_calls(process))
-            await self._link.command("ZREM", f"{keys.PREFIX}processes", process)
+            await self._link.command("ZREM", keys.PROCESSES, process)
             if calls:
                 logger.warning("a web process died; %d calls of it are abandoned", len(calls) // 2)
 
@@ -63,7 +63,7 @@ class Reaper:
             id=call_id,
             process=process,
             session=call.session,
-            client=str(call.client_id),
+            slots=call.slots,
             repeat_key=call.dedup,
             asked_key=call.asked,
             named_key=call.named,

@@ -3,7 +3,8 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -94,6 +95,11 @@ class RunningCall:
         self._stage = ""
         self._chunks = 0
 
+    @property
+    def session(self) -> str:
+        """The caller's session, named with its client."""
+        return f"{self.request.client.id}:{self.caller.session_id}"
+
     async def acknowledge(self) -> None:
         """Does nothing the second time."""
         if self._acknowledged:
@@ -147,6 +153,15 @@ class RunningCall:
         """The stage has changed."""
         self._stage = message
         await self._send(self._progress_frame())
+
+    @asynccontextmanager
+    async def stage(self, message: str) -> AsyncIterator[None]:
+        """A stage within another, to which the call returns."""
+        before = self._stage
+        await self.progress(message)
+        yield
+        if before:
+            await self.progress(before)
 
     async def chunk(self, text: str) -> None:
         frame = StreamChunk(

@@ -25,6 +25,8 @@ from exai.protocol import frames
 from exai.protocol.codec import BadFrame, decode_request
 from exai.protocol.errors import InvalidRequest, NotFound, OverCapacity, ServiceUnavailable
 
+_OUT_OF_REACH = ServiceUnavailable("What is kept of calls is out of reach at the moment. Try again.", retry_after=1)
+
 
 class Connection(Caller, Protocol):
     async def send(self, frame: msgspec.Struct) -> None: ...
@@ -90,8 +92,7 @@ class Service:
             case frames.Ping():
                 await self._connection.send(frames.Pong(request_id=request.request_id, timestamp=utc_timestamp()))
             case frames.Cancel():
-                found = await self._cancel(request.request_id)
-                await self._connection.send(frames.Cancelled(request_id=request.request_id, found=found))
+                await self._cancel(request)
             case frames.ListTools():
                 await self._list_tools(request)
             case frames.Health():
@@ -125,36 +126,29 @@ class Service:
         if not self._calls[request_id]:
             del self._calls[request_id]
 
-    async def _cancel(self, request_id: frames.RequestId) -> bool:
-        """Cancels a call of this connection, else of any connection of the client; whether there was one."""
+    async def _cancel(self, request: frames.Cancel) -> None:
+        """Cancels a call of this connection, else of any connection of the client."""
+        request_id = request.request_id
         here = self._calls.get(request_id, [])
-        found = [call.cancel() for call in here if call.attached_to is None]
-        if any(found):
-            return True
-        kept, process = self._gateway.kept, self._gateway.process
+        found = False
+        for call in here:
+            found |= call.attached_to is None and call.cancel()
+        cancelling = self._gateway.cancelling
         try:
-            attached = [call.attached_to for call in here if call.attached_to]
-            call_id = (
-                attached[0]
-                if attached
-                else await kept.named(client=str(self._client.id), session=self._session, request_id=request_id)
+            for call_id in (call.attached_to for call in here):
+                found = found or (call_id is not None and await cancelling.cancel_id(call_id))
+            found = found or await cancelling.cancel_named(
+                client_id=self._client.id, session=self._session, request_id=request_id
             )
-            owner = await kept.owner(call_id) if call_id else None
         except RedisAway:
-            return False
-        if call_id is None or owner is None:
-            return False
-        if owner == process.id:
-            return self._gateway.executor.cancel(call_id)
-        process.tell(owner, "cancel", call_id)
-        return True
+            await self._connection.send(error_frame(request_id, _OUT_OF_REACH))
+        else:
+            await self._connection.send(frames.Cancelled(request_id=request_id, found=found))
 
     async def _resume(self, request: frames.Resume) -> None:
         call_id = None
         try:
-            call_id = await self._gateway.kept.named(
-                client=str(self._client.id), session=self._session, request_id=request.request_id
-            )
+            call_id = await self._gateway.kept.named(session=self._session, request_id=request.request_id)
             if call_id is None:
                 raise CallGone
             if self.gets(call_id, request.request_id):
@@ -173,8 +167,7 @@ class Service:
             unknown = NotFound("Nothing is kept of a call of this request_id; ask again.")
             await self._connection.send(error_frame(request.request_id, unknown))
         except RedisAway:
-            away = ServiceUnavailable("What is kept of calls is out of reach at the moment. Try again.", retry_after=1)
-            await self._connection.send(error_frame(request.request_id, away))
+            await self._connection.send(error_frame(request.request_id, _OUT_OF_REACH))
         finally:
             if call_id is not None:
                 self._resumed.discard((call_id, request.request_id))

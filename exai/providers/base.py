@@ -1,6 +1,7 @@
 """The interface of a provider: it is asked, and streams its answer."""
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -67,6 +68,17 @@ class ChatMessage(msgspec.Struct, frozen=True):
     answers: str = ""
 
 
+class Asker(Protocol):
+    """On whose behalf a model is asked. Slots of providers go around sessions."""
+
+    @property
+    def session(self) -> str: ...
+
+    def waiting(self, reason: str) -> AbstractAsyncContextManager[None]:
+        """Tells the caller what is waited for. The time inside does not count towards the call's timeout."""
+        ...
+
+
 class ModelRequest(msgspec.Struct, frozen=True):
     """`call_id` is the same for all attempts at one answer. `conversation` names what may be cached at the vendor, and
     is empty when nothing may. `stream` False asks the vendor for the answer in one piece; the events are the same."""
@@ -81,6 +93,7 @@ class ModelRequest(msgspec.Struct, frozen=True):
     stream: bool = True
     call_id: str = ""
     conversation: str = ""
+    asker: Asker | None = None
 
 
 class TextDelta(msgspec.Struct, frozen=True):

@@ -4,11 +4,11 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Protocol
 
-from exai.providers.base import AnswerEvent, ModelInfo, ModelRequest, Provider
+from exai.providers.base import AnswerEvent, Asker, ModelInfo, ModelRequest, Provider
 
 
 class ProviderSlots(Protocol):
-    def slot(self, provider: str, *, most: int) -> AbstractAsyncContextManager[None]:
+    def slot(self, provider: str, *, most: int, asker: Asker | None) -> AbstractAsyncContextManager[None]:
         """Holds one of `most` slots of a provider, across processes. Raises `OverCapacity`."""
         ...
 
@@ -33,7 +33,7 @@ class Slotted:
 
     async def ask(self, request: ModelRequest) -> AsyncGenerator[AnswerEvent, None]:
         async with (
-            self._slots.slot(self._provider.name, most=self._most),
+            self._slots.slot(self._provider.name, most=self._most, asker=request.asker),
             aclosing(self._provider.ask(request)) as events,
         ):
             async for event in events:

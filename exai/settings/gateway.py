@@ -69,6 +69,12 @@ class GatewaySettings(BaseModel):
         validation_alias="EXAI_CAPACITY_WAIT_SECS",
         description="How long a call waits for its turn, in seconds; then it is refused with OVER_CAPACITY.",
     )
+    max_waiting: int = Field(
+        1024,
+        ge=1,
+        validation_alias="EXAI_MAX_WAITING",
+        description="Calls that may wait for their turn at once; one more is refused with OVER_CAPACITY.",
+    )
     slot_lease_secs: float = Field(
         8,
         ge=0.2,

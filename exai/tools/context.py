@@ -10,7 +10,7 @@ import msgspec
 
 from exai.protocol.errors import ContentTooLarge
 from exai.protocol.values import Turn, Usage
-from exai.providers.base import ChatMessage, Finished, ModelInfo, ModelRequest, ReasoningDelta, TextDelta
+from exai.providers.base import Asker, ChatMessage, Finished, ModelInfo, ModelRequest, ReasoningDelta, TextDelta
 from exai.providers.registry import AUTO, Registry, ServedModel
 from exai.providers.tokens import TOKENS_PER_MESSAGE, estimate_tokens
 from exai.tools.history import newest_that_fit
@@ -74,9 +74,11 @@ class ToolContext:
         earlier_turns: Sequence[Turn] = (),
         last_model: str = "",
         progress: Callable[[str], Awaitable[None]],
+        asker: Asker | None = None,
         emit: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self.caller = caller
+        self._asker = asker
         self.registry = registry
         self.hub = hub
         self.progress = progress
@@ -97,7 +99,7 @@ class ToolContext:
         for turn in turns:
             messages += (ChatMessage("user", turn.user), ChatMessage("assistant", turn.assistant))
         messages.append(ChatMessage("user", prompt))
-        request = ModelRequest(served.info.id, tuple(messages), temperature)
+        request = ModelRequest(served.info.id, tuple(messages), temperature, asker=self._asker)
 
         self.provider_name, self.model_name = served.provider.name, served.info.id
         await self.progress(f"Calling {served.info.id}")

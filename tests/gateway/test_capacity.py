@@ -164,21 +164,6 @@ async def test_a_client_may_have_limits_of_its_own(
         assert len(await _results(connection, 2)) == 2
 
 
-async def test_a_providers_places_bound_its_requests(
-    hub_environment: dict[str, str], token: str, upstream: Upstream, model: str
-) -> None:
-    endpoints = hub_environment["EXAI_ENDPOINTS"].replace('"name": "upstream"', '"name": "bounded", "max_inflight": 1')
-    upstream.behave(model, delay_s=0.3)
-    with RunningHub({**hub_environment, "EXAI_ENDPOINTS": endpoints}) as hub:
-        async with wire(hub.ws_url, token) as connection:
-            started = time.monotonic()
-            for number in ("1", "2"):
-                await connection.start("chat", {"prompt": number, "model": model}, number)
-            assert len(await _results(connection, 2)) == 2
-            # At once they would take half as long.
-            assert time.monotonic() - started >= 0.6
-
-
 async def test_too_many_frames_are_refused_with_their_request_id_and_a_true_retry_after(
     hub_environment: dict[str, str], redis_url: str, token: str
 ) -> None:

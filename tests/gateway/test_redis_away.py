@@ -89,9 +89,9 @@ async def _until_nothing_is_held(valkey: OwnValkey) -> None:
         while time.monotonic() < deadline:
             held = [
                 key
-                for pattern in ("exai:slots:*", "exai:waiting:*", "exai:running:*")
+                for pattern in ("exai:slots:*", "exai:running:*")
                 for key in client.scan_iter(pattern)
-                if key != "exai:slots:held_ms"
+                if not key.endswith(":held_ms")
             ]
             if not held:
                 return

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from exai.providers.base import Asker
 from exai.providers.echo import MODEL
 from exai.providers.registry import Registry
 from exai.settings.hub import parse
@@ -24,7 +25,7 @@ class CountedSlots:
         self.most: dict[str, int] = {}
 
     @asynccontextmanager
-    async def slot(self, provider: str, *, most: int) -> AsyncIterator[None]:
+    async def slot(self, provider: str, *, most: int, asker: Asker | None) -> AsyncIterator[None]:
         self.held[provider] += 1
         self.most[provider] = most
         try:

@@ -1,8 +1,7 @@
 -- Lets a call in, or says why not: buckets, dedup, conversation and slots in one round trip.
--- ARGV: the buckets, then what `argument` reads below, in that order.
--- Answers {'run'} | {'wait'} | {'known', id} | {'conversation'} | {'limited', key, ms}.
-
-local MOST_SESSIONS = 16  -- that a request_id is remembered for
+-- ARGV: the buckets, then what `argument` reads below, in that order. `stage` is `new`, `queue` for a call that has to
+-- queue for its conversation, `again` for one that was taken down before.
+-- Answers {'run'} | {'wait'} | {'full'} | {'known', id} | {'conversation'} | {'limited', key, ms}.
 
 local now = now_ms()
 local retry_ms, bucket = take_tokens(now, ARGV)
@@ -13,52 +12,48 @@ local function argument()
   at = at + 1
   return ARGV[at]
 end
-local call = {
-  id = argument(), process = argument(), session = argument(), client = argument(),
-  global_limit = tonumber(argument()), session_limit = tonumber(argument()), client_limit = tonumber(argument()),
-}
-local lease_ms, longest_ms = tonumber(argument()), argument()
-local dedup, asked_key, named, connection = argument(), argument(), argument(), argument()
-local conversation, only_known, description = argument(), argument(), argument()
+local call = {id = argument(), process = argument(), session = argument(), slots = read_slots(argument)}
+local lease_ms, longest_ms, most_waiting = tonumber(argument()), argument(), tonumber(argument())
+local repeated, asked, named, connection = argument(), argument(), argument(), argument()
+local conversation, stage, description = argument(), argument(), argument()
 
--- A call that ended, or whose process lives, is answered from what is kept of it; one of a dead process runs anew.
-local function answers_for(id)
-  local known = redis.call('HMGET', call_key(id), 'state', 'process')
-  return known[1] and (known[1] == 'ended' or lives(known[2], now))
+-- What is kept of an ended call, or comes of one whose process lives, answers a call. What was no answer (over capacity,
+-- cancelled, abandoned) does not.
+local function answers(id)
+  local known = redis.call('HMGET', call_key(id), 'state', 'process', 'anew')
+  return known[1] and not known[3] and (known[1] == 'ended' or lives(known[2], now))
 end
 
-local known = redis.call('GET', dedup)
-if known and answers_for(known) then return {'known', known} end
-
-local asked = redis.call('HMGET', asked_key, 'call', 'connection')
-if asked[1] and asked[2] ~= connection then
-  local connected = tonumber(redis.call('ZSCORE', PREFIX .. 'connections', asked[2]) or 0) > now
-  local delivered = redis.call('HGET', call_key(asked[1]), 'delivered')
-  if not connected and not delivered and answers_for(asked[1]) then return {'known', asked[1]} end
+if stage ~= 'again' then
+  local known = redis.call('MGET', repeated, asked)
+  if known[1] and answers(known[1]) then return {'known', known[1]} end
+  if known[2] then
+    local id, asked_by = string.match(known[2], '^(%S+) (%S+)$')
+    if asked_by ~= connection and not redis.call('HGET', call_key(id), 'delivered') and answers(id) then
+      local connected = tonumber(redis.call('ZSCORE', PREFIX .. 'connections', asked_by) or 0) > now
+      if not connected then
+        -- From now on it is known by this name, too, and asked for by this connection.
+        redis.call('SET', repeated, id, 'PX', longest_ms)
+        redis.call('SET', named, id, 'PX', longest_ms)
+        redis.call('SET', asked, id .. ' ' .. connection, 'PX', longest_ms)
+        return {'known', id}
+      end
+    end
+  end
+  -- The expiries are only for what nothing else ends: a call's end sets its own.
+  redis.call('SET', repeated, call.id, 'PX', longest_ms)
+  redis.call('SET', named, call.id, 'PX', longest_ms)
+  redis.call('SET', asked, call.id .. ' ' .. connection, 'PX', longest_ms)
+  redis.call('HSET', call_key(call.id), 'state', 'running', 'process', call.process, 'asked', asked)
+  redis.call('HSET', running_key(call.process), call.id, description)
 end
 
-if only_known == '1' then return {'conversation'} end
+if stage == 'queue' then return {'conversation'} end
 if conversation ~= '' then
   local owner = redis.call('GET', conversation)
   if owner and owner ~= call.id then return {'conversation'} end
   redis.call('SET', conversation, call.id, 'PX', lease_ms)
 end
 
--- What is without an expiry here gets one by the call's end, which comes even when its process dies.
-redis.call('SET', dedup, call.id, 'PX', longest_ms)
-redis.call('HSET', asked_key, 'call', call.id, 'connection', connection)
-redis.call('PERSIST', asked_key)
--- Clients that make up a session for each connection would let this grow for ever.
-if redis.call('HLEN', named) >= MOST_SESSIONS then redis.call('DEL', named) end
-redis.call('HSET', named, call.session, call.id)
-redis.call('PERSIST', named)
-redis.call('HSET', call_key(call.id), 'state', 'running', 'process', call.process, 'asked', asked_key)
-redis.call('HSET', running_key(call.process), call.id, description)
-
-local queued = redis.call('EXISTS', queue_key(call.session)) == 1
-if not queued and in_use(GLOBAL, now) < call.global_limit and has_room(call, now) then
-  take(call, now, lease_ms)
-  return {'run'}
-end
-wait(call)
-return {'wait'}
+if redis.call('HLEN', waiting_key(call.slots[1][1])) >= most_waiting then return {'full'} end
+return {take_or_wait(call, now, lease_ms) and 'run' or 'wait'}

@@ -1,19 +1,26 @@
--- Keeps the kept state within its bounds. ARGV: retention in ms, most bytes. At most 500 calls a run.
+-- Keeps the kept state within its bounds. ARGV: retention in ms, most bytes. At most some hundred calls a run, so that
+-- nobody waits for it; answers 1 when there is more to do.
 
+local AT_ONCE = 300
 local now, most = now_ms(), tonumber(ARGV[2])
 
-local function forget(described)
+local function forget(set, described)
   local id, bytes = string.match(described, '^(%S+) (%d+)$')
   redis.call('UNLINK', call_key(id), frames_key(id))
-  redis.call('ZREM', DELIVERED, described)
-  if redis.call('ZREM', KEPT, described) == 1 then redis.call('DECRBY', TOTAL, bytes) end
+  if redis.call('ZREM', set, described) == 1 then redis.call('DECRBY', TOTAL, bytes) end
 end
 
-local expired = redis.call('ZRANGEBYSCORE', KEPT, '-inf', now - tonumber(ARGV[1]), 'LIMIT', 0, 500)
-for _, described in ipairs(expired) do forget(described) end
-for _ = 1, 500 do
-  if tonumber(redis.call('GET', TOTAL) or 0) <= most then break end
-  local described = redis.call('ZRANGE', DELIVERED, 0, 0)[1] or redis.call('ZRANGE', KEPT, 0, 0)[1]
-  if not described then break end
-  forget(described)
+local forgotten = 0
+for _, set in ipairs({DELIVERED, KEPT}) do
+  local expired = redis.call('ZRANGEBYSCORE', set, '-inf', now - tonumber(ARGV[1]), 'LIMIT', 0, AT_ONCE)
+  for _, described in ipairs(expired) do forget(set, described) end
+  forgotten = forgotten + #expired
 end
+while forgotten < AT_ONCE and tonumber(redis.call('GET', TOTAL) or 0) > most do
+  local set = redis.call('ZCARD', DELIVERED) > 0 and DELIVERED or KEPT
+  local oldest = redis.call('ZRANGE', set, 0, 0)[1]
+  if not oldest then return 0 end -- what is left belongs to running calls
+  forget(set, oldest)
+  forgotten = forgotten + 1
+end
+return forgotten >= AT_ONCE and 1 or 0

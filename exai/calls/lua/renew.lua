@@ -25,7 +25,6 @@ for _, connection in ipairs(cjson.decode(ARGV[5])) do
   end
 end
 
-grant(now, lease_ms)
 -- After an outage of Redis itself all leases have run out, of the living too: they get the time to renew them.
 local last_beat = tonumber(redis.call('GET', PREFIX .. 'last-beat') or 0)
 redis.call('SET', PREFIX .. 'last-beat', now)
@@ -33,6 +32,7 @@ if now - last_beat > lease_ms / 2 then
   redis.call('SET', PREFIX .. 'reaper', process, 'PX', lease_ms)
   return {}
 end
+for _, pool in ipairs(redis.call('SMEMBERS', POOLS)) do grant(pool, now, lease_ms) end
 if not redis.call('SET', PREFIX .. 'reaper', process, 'NX', 'PX', ARGV[3]) then return {} end
 redis.call('ZREMRANGEBYSCORE', PREFIX .. 'connections', '-inf', now)
 return redis.call('ZRANGEBYSCORE', PROCESSES, '-inf', now)

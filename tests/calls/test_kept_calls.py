@@ -1,0 +1,238 @@
+"""What is kept of calls, against a Valkey of its own: within its bounds, through an outage, and forgotten in time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import NamedTuple
+
+import pytest
+
+from exai.calls import keys
+from exai.calls.admission import Admission, AskedCall
+from exai.calls.kept_calls import CallGone, KeptCalls
+from exai.calls.limits import Bucket, Slot
+from exai.calls.process import Process
+from exai.calls.redis_link import RedisLink
+from exai.calls.waiting import Grants
+from exai.protocol.errors import OverCapacity
+from tests.calls.links import until
+from tests.calls.own_valkey import OwnValkey, own_valkey
+
+_MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[OwnValkey]:
+    with own_valkey() as valkey:
+        yield valkey
+
+
+class Rig(NamedTuple):
+    """The parts of one web process that keep calls."""
+
+    link: RedisLink
+    process: Process
+    admission: Admission
+    kept: KeptCalls
+
+
+def _rig(url: str, *, most_bytes: int = 64 * _MIB, most_waiting: int = 10, lease_s: float = 1.0) -> Rig:
+    link = RedisLink(url)
+    process = Process(link, lease_s=lease_s)
+    admission = Admission(
+        link,
+        process,
+        Grants(link, process),
+        longest_wait_s=5,
+        most_waiting=most_waiting,
+        retention_s=60,
+        call_timeout_s=10,
+    )
+    return Rig(link, process, admission, KeptCalls(link, process, retention_s=60, most_bytes=most_bytes))
+
+
+@pytest.fixture
+async def rig(valkey: OwnValkey) -> AsyncIterator[Rig]:
+    with valkey.client() as client:
+        client.flushall()
+    rig = _rig(valkey.url)
+    await rig.process.start()
+    yield rig
+    await rig.process.stop()
+    await rig.link.close()
+
+
+def _call(name: str, *, session: str = "1:one", most: int = 100) -> AskedCall:
+    return AskedCall(
+        id=name,
+        session=session,
+        connection="connection",
+        repeat_key=keys.repeated_call("1", name, "chat", {}),
+        asked_key=keys.asked_call("1", session, "chat", {"prompt": name}),
+        named_key=keys.named_call(session, name),
+        conversation="",
+        slots=(Slot(keys.GLOBAL_SLOTS, most), Slot(keys.session_slots(session), most)),
+        buckets=(Bucket("exai:tokens:all", 10_000, 10_000),),
+        description=b"{}",
+    )
+
+
+async def _nobody_hears(_: str) -> None:
+    pass
+
+
+async def _ended(rig: Rig, name: str, result: str, *, frames: tuple[str, ...] = ()) -> None:
+    call = _call(name)
+    await rig.admission.admit(call, _nobody_hears)
+    for frame in frames:
+        rig.kept.keep(name, frame)
+    rig.kept.finish(call, result, repeatable=False, held_s=0.01)
+    await rig.kept.drain(within_s=5)
+
+
+async def _all_of(rig: Rig, name: str) -> list[str]:
+    return [frame async for frame in rig.kept.follow(name, while_wanted=lambda: True)]
+
+
+async def _is_kept(rig: Rig, name: str) -> bool:
+    return bool(await rig.link.command("EXISTS", keys.call_state(name)))
+
+
+@pytest.mark.parametrize("size", [10, 5000])
+async def test_frames_of_a_call_are_followed_in_order_to_its_result(rig: Rig, size: int) -> None:
+    frames = tuple(f"{number} {'x' * size}" for number in range(5))
+    await _ended(rig, "whole", "the result", frames=frames)
+    assert await _all_of(rig, "whole") == [*frames, "the result"]
+
+
+async def test_what_was_kept_in_many_batches_is_followed_whole(rig: Rig) -> None:
+    call = _call("long")
+    await rig.admission.admit(call, _nobody_hears)
+    for number in range(450):
+        rig.kept.keep("long", str(number))
+        rig.kept._unkept._flush()  # as time does, only sooner
+    rig.kept.finish(call, "end", repeatable=False, held_s=1)
+    assert await _all_of(rig, "long") == [*map(str, range(450)), "end"]
+
+
+async def test_frames_that_came_during_an_outage_are_there_after_it(rig: Rig, valkey: OwnValkey) -> None:
+    call = _call("through")
+    await rig.admission.admit(call, _nobody_hears)
+    rig.kept.keep("through", "before")
+    await until(lambda: not rig.kept._unkept._fresh)
+    await asyncio.to_thread(valkey.kill)
+    for number in range(3):
+        rig.kept.keep("through", f"during {number}")
+    await until(lambda: rig.link.away)
+    await asyncio.to_thread(valkey.start_again)
+    await until(lambda: not rig.link.away)
+    rig.kept.keep("through", "after")
+    await until(lambda: not rig.kept._unkept._fresh)
+    rig.kept.finish(call, "end", repeatable=False, held_s=1)
+    await rig.kept.drain(within_s=5)
+    assert await _all_of(rig, "through") == ["before", "during 0", "during 1", "during 2", "after", "end"]
+
+
+async def test_the_oldest_delivered_results_go_first_when_there_is_too_much(valkey: OwnValkey, rig: Rig) -> None:
+    result = "x" * 10_000
+    for number in range(700):  # more than one run of the script takes
+        await _ended(rig, f"call-{number}", result)
+        if number != 3:
+            rig.kept.deliver(f"call-{number}")
+    small = _rig(valkey.url, most_bytes=20 * len(result))
+    await small.process.start()
+    try:
+        for _ in range(200):
+            if int(await rig.link.command("GET", "exai:kept:bytes")) <= 20 * len(result):
+                break
+            await asyncio.sleep(0.02)
+        kept = [number for number in range(700) if await _is_kept(rig, f"call-{number}")]
+        # The one that nobody has yet outlives those that are older and younger.
+        assert kept == [3, *range(681, 700)]
+        with pytest.raises(CallGone):
+            await _all_of(rig, "call-0")
+    finally:
+        await small.process.stop()
+        await small.link.close()
+
+
+async def test_the_sum_of_what_is_kept_is_right_after_every_end(rig: Rig) -> None:
+    await _ended(rig, "short", "result", frames=("a",))
+    call = _call("streamed")
+    await rig.admission.admit(call, _nobody_hears)
+    for letter in "xyz":
+        rig.kept.keep("streamed", letter * 3000)
+        rig.kept._unkept._flush()
+    rig.kept.finish(call, "result", repeatable=False, held_s=1)
+    await rig.kept.drain(within_s=5)
+    assert int(await rig.link.command("GET", "exai:kept:bytes")) == len("resulta") + len("result") + 9000
+    rig.kept.deliver("streamed")  # its chunks go
+    assert int(await rig.link.command("GET", "exai:kept:bytes")) == len("resulta") + len("result")
+
+
+async def test_no_more_calls_wait_than_are_allowed(rig: Rig) -> None:
+    await rig.admission.admit(_call("runs", most=1), _nobody_hears)
+    waiting = [
+        asyncio.create_task(rig.admission.admit(_call(f"waits-{number}", most=1), _nobody_hears))
+        for number in range(10)
+    ]
+    for _ in range(100):
+        if await rig.link.command("HLEN", keys.waiting(keys.GLOBAL_SLOTS)) == 10:
+            break
+        await asyncio.sleep(0.01)
+    with pytest.raises(OverCapacity) as refused:
+        await rig.admission.admit(_call("too many", most=1), _nobody_hears)
+    assert refused.value.details["retry_after"] >= 1
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_a_call_that_waits_is_let_in_by_half_of_the_limits_when_redis_goes_away(
+    rig: Rig, valkey: OwnValkey
+) -> None:
+    await rig.admission.admit(_call("runs", most=1), _nobody_hears)
+    waits = _call("waits", most=1)
+    waiting = asyncio.create_task(rig.admission.admit(waits, _nobody_hears))
+    for _ in range(100):
+        if await rig.link.command("HLEN", keys.waiting(keys.GLOBAL_SLOTS)):
+            break
+        await asyncio.sleep(0.01)
+    await asyncio.to_thread(valkey.kill)
+    try:
+        async with asyncio.timeout(4):
+            await waiting
+    finally:
+        await asyncio.to_thread(valkey.start_again)
+    assert waits.standing.name == "COUNTED_HERE"
+
+
+async def test_a_waiting_call_that_redis_forgot_stands_in_the_queue_again(rig: Rig, valkey: OwnValkey) -> None:
+    runs = _call("runs", most=1)
+    await rig.admission.admit(runs, _nobody_hears)
+    waiting = asyncio.create_task(rig.admission.admit(_call("waits", most=1), _nobody_hears))
+    for _ in range(100):
+        if await rig.link.command("HLEN", keys.waiting(keys.GLOBAL_SLOTS)):
+            break
+        await asyncio.sleep(0.01)
+    pool = keys.GLOBAL_SLOTS
+    await rig.link.command("DEL", keys.waiting(pool), f"{pool}:ring", f"{pool}:queue:{runs.session}")
+    rig.kept.finish(runs, "end", repeatable=False, held_s=1)
+    async with asyncio.timeout(4):
+        await waiting
+
+
+async def test_a_client_has_half_of_its_own_limit_while_redis_is_away(rig: Rig, valkey: OwnValkey) -> None:
+    await asyncio.to_thread(valkey.kill)
+    try:
+        calls = [_call(f"call-{number}") for number in range(2)]
+        for call in calls:
+            call.slots = (*call.slots, Slot(keys.client_slots("1"), 2))
+        await rig.admission.admit(calls[0], _nobody_hears)
+        second = asyncio.create_task(rig.admission.admit(calls[1], _nobody_hears))
+        done, _ = await asyncio.wait({second}, timeout=0.1)
+        assert not done
+        rig.admission.give_back_here(calls[0])
+        async with asyncio.timeout(2):
+            await second
+    finally:
+        await asyncio.to_thread(valkey.start_again)
