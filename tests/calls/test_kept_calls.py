@@ -236,3 +236,22 @@ async def test_a_client_has_half_of_its_own_limit_while_redis_is_away(rig: Rig, 
             await second
     finally:
         await asyncio.to_thread(valkey.start_again)
+
+
+async def test_the_names_of_a_call_go_with_what_is_kept_of_it(rig: Rig) -> None:
+    await _ended(rig, "named", "result")
+    call = _call("named")
+    for key in (call.repeat_key, call.named_key, call.asked_key, keys.call_state("named")):
+        assert 0 < int(await rig.link.command("PTTL", key)) <= 60_000
+
+
+async def test_who_follows_is_given_the_chunks_of_a_result_that_another_has_got_already(rig: Rig) -> None:
+    call = _call("followed")
+    await rig.admission.admit(call, _nobody_hears)
+    following = rig.kept.follow("followed", while_wanted=lambda: True)
+    rig.kept.keep("followed", "x" * 5000)
+    assert await anext(following) == "x" * 5000
+    rig.kept.keep("followed", "y" * 5000)
+    rig.kept.finish(call, "result", repeatable=False, held_s=1)
+    rig.kept.deliver("followed")
+    assert [frame async for frame in following] == ["y" * 5000, "result"]

@@ -280,3 +280,17 @@ def _stand_still(seconds: float) -> None:
     until_then = time.monotonic() + seconds
     while time.monotonic() < until_then:
         pass
+
+
+async def test_a_redis_that_is_full_counts_as_away_until_there_is_room(valkey: OwnValkey) -> None:
+    key = a_name()
+    with valkey.client() as client:
+        async with a_link(valkey.url) as link:
+            assert await link.script(ADD, [key], [1]) == 1
+            client.config_set("maxmemory", 1)
+            with pytest.raises(RedisAway):
+                await link.command("SET", key, "x")
+            with pytest.raises(RedisAway):
+                await link.script(ADD, [key], [1])
+            client.config_set("maxmemory", 0)
+            assert await link.script(ADD, [key], [1]) == 2
