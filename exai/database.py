@@ -15,6 +15,10 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_PAUSE_S = 1.0
 _CANCEL_PATIENCE_S = 6.0
+# Classes of SQLSTATE: connection exceptions, insufficient resources, the server is starting or stopping.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_UNABLE = ("08", "53", "57P")
+_ROLLED_BACK = "40"  # two transactions were in each other's way
 
 
 class DatabaseAway(ServiceUnavailable):
@@ -48,7 +52,9 @@ class Database:
                 self.away = False
                 return rows
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                self.away = True
+                if error.sqlstate and not error.sqlstate.startswith((*_UNABLE, _ROLLED_BACK)):
+                    raise  # PostgreSQL is there: the statement was cancelled, or found a lock
+                self.away = not (error.sqlstate or "").startswith(_ROLLED_BACK)
                 if time.monotonic() + pause_s >= give_up_at:
                     logger.error("PostgreSQL is away: %s", type(error).__name__)
                     raise DatabaseAway from None
