@@ -1,12 +1,22 @@
-"""uvicorn's WebSocket protocol with what ASGI has no words for: pongs, and an end that waits for nobody."""
+"""uvicorn's WebSocket protocol with what ASGI has no words for: pongs, and an end that waits for nobody.
+
+And with fewer system calls: what is sent in one turn of the loop is written at once, and reading goes on while a few
+small messages wait. A write costs as much as all else of a frame (profiled: 13 of 100 parts of a call before).
+"""
 
 from collections.abc import Callable
+from typing import Any
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
 from websockets.frames import Frame
 from websockets.http11 import Request
 
 EXTENSION = "exai.socket"
+# Past these the application is waited for before more is read.
+_MOST_WAITING = 16
+_SMALL = 16 * 1024  # bytes
 
 
 class Socket:
@@ -27,6 +37,37 @@ class Socket:
 
 class HubWebSocketProtocol(WebSocketsSansIOProtocol):
     _socket: Socket | None = None
+    _writes_soon = False
+
+    async def send(self, message: Any) -> None:
+        text = message.get("text") if message["type"] == "websocket.send" else None
+        is_ready = self.handshake_complete and not self.disconnected and not self.close_sent
+        if text is None or not is_ready or not self.writable.is_set():
+            await super().send(message)  # which writes what waits to be written, before
+            return
+        try:
+            self.conn.send_text(text.encode())
+        except InvalidState:
+            raise ClientDisconnected from None
+        if not self._writes_soon:
+            self._writes_soon = True
+            self.loop.call_soon(self._write)
+
+    def send_receive_event_to_app(self) -> None:
+        was_paused = self.read_paused
+        self.read_paused = True  # so that it is not paused for each message
+        size = sum(map(len, self.frames))
+        super().send_receive_event_to_app()
+        self.read_paused = was_paused
+        if not was_paused and (size > _SMALL or self.queue.qsize() > _MOST_WAITING):
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    def _write(self) -> None:
+        self._writes_soon = False
+        output = b"".join(self.conn.data_to_send())
+        if output and not self.transport.is_closing():
+            self.transport.write(output)
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)

@@ -28,18 +28,18 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture(scope="session")
 def hub_database_url() -> Iterator[str]:
-    """A migrated database for hubs that run in processes of their own; the tests' own is emptied between tests."""
+    """A migrated database for hubs that run in processes of their own; the tests' own is emptied between tests.
+
+    It goes with the server: to drop it may be refused, while a worker of PostgreSQL's own tidies it.
+    """
     server = os.environ["DATABASE_URL"]
     name = f"hub_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     parts = conninfo_to_dict(server)
     url = f"postgresql://{parts['user']}:{parts['password']}@/{name}?host={parts['host']}"
     manage({**hub_variables(), "DATABASE_URL": url}, "migrate", "--verbosity", "0")
     yield url
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def hub_variables() -> dict[str, str]:

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -124,7 +125,7 @@ def _frozen_database(database: psycopg.Connection, database_url: str) -> Iterato
 def own_database(hub_environment: dict[str, str]) -> Iterator[tuple[dict[str, str], str, psycopg.Connection]]:
     """A hub's database that a test may break: its environment, its URL, and a connection that stays."""
     server = os.environ["DATABASE_URL"]
-    name = f"broken_{os.getpid()}"
+    name = f"broken_{uuid.uuid4().hex}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"'.encode())
     parts = conninfo_to_dict(server)
@@ -133,8 +134,6 @@ def own_database(hub_environment: dict[str, str]) -> Iterator[tuple[dict[str, st
     manage(environment, "migrate", "--verbosity", "0")
     with psycopg.connect(url, autocommit=True) as connection:
         yield environment, url, connection
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
 def _client_in(database: psycopg.Connection) -> str:

@@ -30,11 +30,12 @@ class Tally:
     re_asks: int = 0
     not_found: int = 0
     refused: int = 0
-    examples: list[str] = field(default_factory=list)
+    examples: dict[str, list[str]] = field(default_factory=dict)
 
-    def complain(self, text: str) -> None:
-        if len(self.examples) < 20:
-            self.examples.append(text)
+    def complain(self, what: str, text: str) -> None:
+        of_its_kind = self.examples.setdefault(what, [])
+        if len(of_its_kind) < 5:
+            of_its_kind.append(text)
 
 
 class _Pending:
@@ -54,6 +55,7 @@ class Agent:
         self._chance = chance
         self._pending: dict[int, _Pending] = {}
         self._count = 0
+        self._asking: set[asyncio.Task[None]] = set()
         self._http: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -87,7 +89,9 @@ class Agent:
                 await pending.done
         except TimeoutError:
             self._tally.lost += 1
-            self._tally.complain(f"no answer: {prompt[:80]}, lost its connection: {not pending.undisturbed}")
+            self._tally.complain("no answer", f"{prompt[:80]}, lost its connection: {not pending.undisturbed}")
+            # Whoever gave up asks no more: else a moment of overload would never end.
+            self._pending = {number: other for number, other in self._pending.items() if other is not pending}
 
     async def drop(self) -> None:
         """Loses the connection without a word, comes back elsewhere, and asks for what is missing."""
@@ -117,6 +121,11 @@ class Agent:
     async def _ask(self, number: int, pending: _Pending) -> None:
         await self._send({"op": "call_tool", "request_id": number, "name": "chat", "arguments": pending.arguments})
 
+    async def _ask_later(self, number: int, pending: _Pending, wait_s: float) -> None:
+        await asyncio.sleep(wait_s)
+        if self._pending.get(number) is pending:
+            await self._ask(number, pending)
+
     async def _ask_again(self, number: int, pending: _Pending) -> None:
         way = self._chance.random()
         if way < 0.6:
@@ -145,13 +154,13 @@ class Agent:
             if message.type is aiohttp.WSMsgType.TEXT:
                 await self._take(json.loads(message.data))
         if self._socket is socket:
-            self._tally.complain(f"the hub closed a connection: {socket.close_code}")
+            self._tally.complain("a connection closed by the hub", str(socket.close_code))
             self._reading = None
             await self.drop()
 
     def _note_failure(self, reading: asyncio.Task[None]) -> None:
         if not reading.cancelled() and (error := reading.exception()):
-            self._tally.complain(f"the reader failed: {error!r}")
+            self._tally.complain("a reader that failed", repr(error))
 
     async def _take(self, frame: Frame) -> None:
         number = frame.get("request_id")
@@ -166,7 +175,10 @@ class Agent:
             await self._ask(number, pending)
         elif frame["op"] == "call_tool_res" and not frame["ok"] and frame["error"]["code"] in _RETRYABLE:
             self._tally.refused += 1
-            await self._ask(number, pending)
+            wait_s = float(frame["error"].get("details", {}).get("retry_after", 1))
+            asking = asyncio.create_task(self._ask_later(number, pending, wait_s))
+            self._asking.add(asking)
+            asking.add_done_callback(self._asking.discard)
         elif frame["op"] in ("call_tool_res", "error"):
             del self._pending[number]
             self._judge(frame, pending)
@@ -182,7 +194,7 @@ class Agent:
             self._tally.wrong += 1
             ended = content[:80] if frame.get("ok") else frame.get("error")
             what = f"chunks {pending.indexes}" if right else f"ended with {ended}"
-            self._tally.complain(f"{what}: {pending.arguments['prompt'][:80]} at {time.monotonic():.1f}")
+            self._tally.complain("a wrong end", f"{what}: {pending.arguments['prompt'][:80]} at {time.monotonic():.1f}")
 
     def _name(self) -> int:
         self._count += 1

@@ -104,7 +104,7 @@ def as_table(verdicts: list[Verdict], load: Load | None) -> str:
             f"refused and asked again {tally.refused}",
             f"  drops {tally.drops}, resumes {tally.resumes}, repeats {tally.repeats}, re-asks {tally.re_asks}, "
             f"never arrived {tally.not_found}; calls run {load.recorded}",
-            *(f"  e.g. {example[:300]}" for example in tally.examples[:5]),
+            *(f"  {what}: {example[:300]}" for what, examples in tally.examples.items() for example in examples),
             "",
             *_samples(load),
             "",
