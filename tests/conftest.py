@@ -27,7 +27,7 @@ def upstream() -> Iterator[Upstream]:
 
 
 @pytest.fixture(scope="session")
-def hub_database_url() -> Iterator[str]:
+def hub_database_url() -> str:
     """A migrated database for hubs that run in processes of their own; the tests' own is emptied between tests.
 
     It goes with the server: to drop it may be refused, while a worker of PostgreSQL's own tidies it.
@@ -39,7 +39,7 @@ def hub_database_url() -> Iterator[str]:
     parts = conninfo_to_dict(server)
     url = f"postgresql://{parts['user']}:{parts['password']}@/{name}?host={parts['host']}"
     manage({**hub_variables(), "DATABASE_URL": url}, "migrate", "--verbosity", "0")
-    yield url
+    return url
 
 
 def hub_variables() -> dict[str, str]:
