@@ -16,6 +16,14 @@ class Usage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reasoning: int = 0
 
 
+class Call(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A function call that the model wishes for; `arguments` is JSON."""
+
+    id: str
+    name: str
+    arguments: str
+
+
 class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How requests that name a model are answered. Only one of the `…_after_chunks` and `fail_in_stream` at a time.
 
@@ -28,6 +36,19 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     """The SSE events that the text is cut into."""
     reasoning: str | None = None
     """Sent as `reasoning_content` before the text."""
+    calls: tuple[Call, ...] = ()
+    """Function calls after the text, which is empty then unless given; the reason to end is `tool_calls`."""
+    call_fragments: int = 3
+    """The SSE events that the arguments of each call are cut into."""
+    searches: int = 0
+    """So many rounds of Kimi's: where the tool is offered, the model calls `$web_search` instead of answering, and
+    goes on only when its arguments come back as they were."""
+    search_text: str = ""
+    """What the model writes before each such call."""
+    sources: tuple[dict[str, Any], ...] = ()
+    """GLM's pages, as `web_search` beside the answer where the tool is offered, and of `POST /web_search`."""
+    answer_headers: dict[str, str] = {}
+    """Headers of a chat answer beside the usual ones."""
     finish_reason: str = "stop"
     usage: Usage | None = None
     """By default a quarter of the characters, both ways."""
@@ -37,6 +58,8 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     """Seconds before the first byte, of an error too."""
     chunk_delay_s: float = 0
     """Seconds before each chunk but the first."""
+    after_finish_s: float | None = None
+    """Seconds between the event that tells the reason to end and those of usage and end."""
 
     status: int = 200
     """Another one than 200 is answered instead of the text."""
@@ -67,10 +90,14 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
 
 class RecordedRequest(msgspec.Struct, frozen=True):
-    """A request as it came in. Header names are lower-case; of a repeated header the last one counts."""
+    """A request as it came in. Header names are lower-case; of a repeated header the last one counts.
+
+    `model` is what names the behaviour: the model of a chat, and the bearer's key of files and searches.
+    """
 
     method: str
     path: str
+    """With its query."""
     headers: dict[str, str]
     raw: bytes
     model: str | None

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import msgspec
 from aiohttp import web
 
-from tests.upstream.answer import ChatRequest, Script, error_body, json_script, stream_script
+from tests.upstream.answer import ChatRequest, Script, error_body, json_script, stream_script, wrong_echo
 from tests.upstream.behaviour import STEADY_MODEL, Behaviour, RecordedRequest
+from tests.upstream.files import Files, uploaded
 
 KEPT_REQUESTS = 5_000  # the oldest go first: a benchmark sends far more than anybody asks back
 _LARGEST_BODY = 64 * 1024 * 1024
@@ -44,6 +45,7 @@ class UpstreamServer:
     def __init__(self) -> None:
         self._behaviours: dict[str, Behaviour] = {}
         self._failures: dict[str, int] = {}
+        self._files = Files()
         self._received: deque[_Received] = deque(maxlen=KEPT_REQUESTS)
         self._disconnects: list[tuple[str, float]] = []
         self._changed = asyncio.Event()
@@ -52,6 +54,11 @@ class UpstreamServer:
         app = web.Application(client_max_size=_LARGEST_BODY)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_get("/v1/models", self._models)
+        app.router.add_post("/v1/web_search", self._web_search)
+        app.router.add_post("/v1/files", self._upload)
+        app.router.add_get("/v1/files", self._list_files)
+        app.router.add_get("/v1/files/{id}/content", self._file_content)
+        app.router.add_delete("/v1/files/{id}", self._delete_file)
         app.router.add_post("/__control/behave", self._behave)
         app.router.add_post("/__control/reset", self._reset)
         app.router.add_get("/__control/requests", self._requests)
@@ -84,12 +91,63 @@ class UpstreamServer:
             await asyncio.sleep(behaviour.delay_s)
         if status != 200:
             return _json(error_body(behaviour, status), status=status, headers=_retry_after(behaviour.retry_after))
+        if wrong := wrong_echo(asked):
+            body = {"error": {"message": wrong, "type": "invalid_request_error"}}
+            return _json(msgspec.json.encode(body), status=400)
         if asked.stream and not behaviour.ignore_stream:
-            return await _send(request, behaviour, stream_script(behaviour, asked), _SSE_HEADERS)
+            headers = {**_SSE_HEADERS, **behaviour.answer_headers}
+            return await _send(request, behaviour, stream_script(behaviour, asked), headers)
         script = json_script(behaviour, asked)
         if script.ending == "complete" and len(script.writes) == 1:
-            return _json(script.writes[0])
+            return _json(script.writes[0], headers=behaviour.answer_headers)
         return await _send(request, behaviour, script, {"Content-Type": "application/json"})
+
+    # Its files and searches, which name no model: how they are answered goes by the key.
+
+    async def _refusal(self, request: web.Request, raw: bytes) -> web.Response | None:
+        key = _key(request)
+        self._record(request, raw, key)
+        behaviour = self._behaviours.get(key, _DEFAULT)
+        status = self._status(key, behaviour)
+        if behaviour.delay_s:
+            await asyncio.sleep(behaviour.delay_s)
+        if status == 200:
+            return None
+        return _json(error_body(behaviour, status), status=status, headers=_retry_after(behaviour.retry_after))
+
+    async def _web_search(self, request: web.Request) -> web.Response:
+        if refusal := await self._refusal(request, await request.read()):
+            return refusal
+        found = {"id": "search-1", "search_result": self._behaviours.get(_key(request), _DEFAULT).sources}
+        return _json(msgspec.json.encode(found))
+
+    async def _upload(self, request: web.Request) -> web.Response:
+        raw = await request.read()
+        if refusal := await self._refusal(request, raw):
+            return refusal
+        try:
+            upload = uploaded(request.headers.get("Content-Type", ""), raw)
+        except ValueError as error:
+            return _json(msgspec.json.encode({"error": {"message": str(error)}}), status=400)
+        return _json(msgspec.json.encode(self._files.add(_key(request), upload)))
+
+    async def _list_files(self, request: web.Request) -> web.Response:
+        if refusal := await self._refusal(request, b""):
+            return refusal
+        return _json(msgspec.json.encode(self._files.page(_key(request), request.query)))
+
+    async def _file_content(self, request: web.Request) -> web.Response:
+        if refusal := await self._refusal(request, b""):
+            return refusal
+        content = self._files.content(_key(request), request.match_info["id"])
+        return _json(error_body(_DEFAULT, 404), status=404) if content is None else _json(content)
+
+    async def _delete_file(self, request: web.Request) -> web.Response:
+        if refusal := await self._refusal(request, b""):
+            return refusal
+        if not self._files.delete(_key(request), request.match_info["id"]):
+            return _json(error_body(_DEFAULT, 404), status=404)
+        return _json(msgspec.json.encode({"id": request.match_info["id"], "object": "file", "deleted": True}))
 
     def _status(self, model: str, behaviour: Behaviour) -> int:
         if behaviour.first_failures is None:
@@ -110,7 +168,7 @@ class UpstreamServer:
         return _json(error_body(_DEFAULT, 404), status=404)
 
     def _record(self, request: web.Request, raw: bytes, model: str | None) -> None:
-        self._received.append(_Received(request.method, request.path, request.raw_headers, raw, model, time.time()))
+        self._received.append(_Received(request.method, request.path_qs, request.raw_headers, raw, model, time.time()))
         self._announce()
 
     # The test that steers it.
@@ -127,6 +185,7 @@ class UpstreamServer:
     async def _reset(self, _request: web.Request) -> web.Response:
         self._behaviours.clear()
         self._failures.clear()
+        self._files = Files()
         self._received.clear()
         self._disconnects.clear()
         return web.Response()
@@ -186,7 +245,9 @@ async def _send(
     await response.prepare(request)
     pause = behaviour.chunk_delay_s or (_PAUSE_BETWEEN_PARTS_S if behaviour.split_utf8 else 0)
     for index, data in enumerate(script.writes):
-        if pause and index:
+        if script.pause_before_last_s is not None and index == len(script.writes) - 1:
+            await asyncio.sleep(script.pause_before_last_s)
+        elif pause and index:
             await asyncio.sleep(pause)
         await response.write(data)
     if script.ending == "stall":
@@ -207,6 +268,10 @@ def _break_connection(request: web.Request, *, reset: bool) -> None:
         linger = struct.pack("ii", 1, 0)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     transport.abort()
+
+
+def _key(request: web.Request) -> str:
+    return request.headers.get("Authorization", "").removeprefix("Bearer ")
 
 
 def _retry_after(value: float | str | None) -> dict[str, str]:

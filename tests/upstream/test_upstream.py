@@ -171,3 +171,38 @@ async def test_awkward_writes_carry_the_same_answer(upstream: Upstream, session:
     assert text_of(b"".join(parts)) == "Grüße, 你好 🙂"
     assert b": ping\r\n\r\n" in b"".join(parts)
     assert any(part.endswith((b"\r", "你".encode()[:1])) for part in parts)
+
+
+async def test_a_search_wants_its_own_arguments_back(upstream: Upstream, session: aiohttp.ClientSession) -> None:
+    upstream.behave("m", text="found", searches=1)
+    tools = [{"type": "builtin_function", "function": {"name": "$web_search"}}]
+    _, body = await post(session, upstream, question("m", tools=tools))
+    choice = json.loads(body)["choices"][0]
+    [call] = choice["message"]["tool_calls"]
+    assert (choice["finish_reason"], call["function"]["name"]) == ("tool_calls", "$web_search")
+
+    async def answered_with(content: str) -> tuple[int, bytes]:
+        asked = question("m", tools=tools)
+        asked["messages"].append({"role": "tool", "tool_call_id": call["id"], "content": content})
+        return await post(session, upstream, asked)
+
+    assert (await answered_with("{}"))[0] == 400
+    status, body = await answered_with(call["function"]["arguments"])
+    assert (status, json.loads(body)["choices"][0]["message"]["content"]) == (200, "found")
+
+
+async def test_without_the_tool_nothing_is_searched(upstream: Upstream, session: aiohttp.ClientSession) -> None:
+    upstream.behave("m", text="so", searches=1, sources=[{"link": "https://a.example"}])
+    _, body = await post(session, upstream, question("m"))
+    answer = json.loads(body)
+    assert answer["choices"][0]["message"]["content"] == "so"
+    assert "web_search" not in answer
+
+
+async def test_calls_stream_in_fragments_that_join(upstream: Upstream, session: aiohttp.ClientSession) -> None:
+    upstream.behave("m", calls=[{"id": "1", "name": "f", "arguments": '{"a":1}'}], call_fragments=3)
+    _, body = await post(session, upstream, streamed("m"))
+    deltas = [event["choices"][0]["delta"] for event in events(body) if event["choices"]]
+    functions = [delta["tool_calls"][0]["function"] for delta in deltas if "tool_calls" in delta]
+    assert len(functions) == 4
+    assert "".join(function["arguments"] for function in functions) == '{"a":1}'
