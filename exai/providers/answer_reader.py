@@ -1,63 +1,59 @@
 """Reads one answer of the chat-completions dialect from its chunks, and knows whether it is whole.
 
-Lenient where an answer that is paid for would be lost otherwise: what is odd beside its text is passed over.
+Lenient where an answer that is paid for would be lost otherwise: what is odd beside its text is passed over. An answer
+may take several rounds, where a vendor asks back in between: their texts join, and their usage adds up.
 """
 
-import json
 from typing import Any
 
 import msgspec
 
 from exai.protocol.errors import ProviderFailed
+from exai.protocol.values import Usage
 from exai.providers.answer_text import AnswerText
-from exai.providers.base import AnswerEvent, Finished, ReasoningDelta, TextDelta
+from exai.providers.base import AnswerEvent, Finished, FunctionCall, ReasoningDelta, Source, TextDelta
+from exai.providers.completion import Completion, Content, NoCompletion, decode_completion
 from exai.providers.failures import failure_in_stream, failure_of_finish
-from exai.providers.token_counts import usage_of
+from exai.providers.function_calls import MOST_CALLS, CallGatherer, TooManyCalls
+from exai.providers.sources import MOST_SOURCES, distinct, told_sources
+from exai.providers.token_counts import sum_of, usage_of
 
-LONGEST_ANSWER = 32 * 1024 * 1024  # bytes of a JSON body, or of the text and reasoning of a stream
-
-
-class _Content(msgspec.Struct):
-    content: str | None = None
-    reasoning_content: str | None = None
-
-
-class _Choice(msgspec.Struct):
-    delta: _Content | None = None
-    message: _Content | None = None
-    finish_reason: str | None = None
-    usage: Any = None  # Kimi repeats it here
+LONGEST_ANSWER = 32 * 1024 * 1024  # bytes of a JSON body, or of the text, reasoning and calls of a stream
+_BETWEEN_ROUNDS = "\n\n"
+_NOTHING = Content()
 
 
-class _Completion(msgspec.Struct):
-    """A chunk of a stream, or a whole answer: they differ in `delta` and `message` only."""
+class Round(msgspec.Struct, frozen=True):
+    """What a vendor answered to one request."""
 
-    choices: list[_Choice] | None = None
-    usage: Any = None
-    error: Any = None
-
-
-_EMPTY = _Completion()
-_completions: msgspec.json.Decoder[_Completion | None] = msgspec.json.Decoder(_Completion | None)
-
-
-class _NoCompletion(Exception):
-    pass
+    reason: str
+    text: str
+    reasoning: str
+    calls: tuple[FunctionCall, ...]
 
 
 class AnswerReader:
-    """Its methods raise `HubError`s. `done`: the vendor said that nothing more comes."""
+    """Its methods raise `HubError`s. `done`: the vendor said that nothing more comes. Calls of `own_functions` are the
+    dialect's own, and never the caller's to answer."""
 
-    def __init__(self, provider: str, secret: str) -> None:
+    def __init__(self, provider: str, secret: str, own_functions: frozenset[str] = frozenset()) -> None:
         self._provider = provider
         self._secret = secret
+        self._own_functions = own_functions
         self._content, self._reasoning = AnswerText(), AnswerText()
         self._pieces: list[str] = []
         self._bytes_taken = 0
+        self._usage_so_far: Usage | None = None
+        self._sources: list[Source] = []
+        self._begin_round()
+
+    def _begin_round(self) -> None:
+        self._pieces_before = len(self._pieces)
+        self._thoughts: list[str] = []
+        self._calls: CallGatherer | None = None
         self._usage: dict[str, Any] = {}
         self._finish_reason: str | None = None
         self.done = False
-        self.finished = False
 
     @property
     def text_so_far(self) -> str:
@@ -73,8 +69,8 @@ class AnswerReader:
             self.done = True
             return []
         try:
-            return self._take(_decode(data))
-        except _NoCompletion:
+            return self._take(decode_completion(data))
+        except NoCompletion:
             if self.has_ended:
                 return []
             raise self.gone("sent something that is no answer") from None
@@ -82,30 +78,42 @@ class AnswerReader:
     def read_rest(self, data: bytes) -> list[AnswerEvent]:
         """The last event, whose end of line did not come; half of one is passed over."""
         try:
-            return self.read_chunk(data) if data == b"[DONE]" else self._take(_decode(data))
-        except _NoCompletion:
+            return self.read_chunk(data) if data == b"[DONE]" else self._take(decode_completion(data))
+        except NoCompletion:
             return []
 
     def read_whole(self, body: bytes) -> list[AnswerEvent]:
         try:
-            events = self._take(_decode(body))
-        except _NoCompletion:
+            events = self._take(decode_completion(body))
+        except NoCompletion:
             raise self.gone("sent something that is no answer") from None
-        self._finish_reason = self._finish_reason or ("stop" if events else None)
+        self._finish_reason = self._finish_reason or ("stop" if events or self._calls else None)
         return events
 
-    def finish(self) -> Finished:
-        if not self.has_ended and not (self.done and self._pieces):
+    def end_round(self) -> Round:
+        """What the round brought; what is read next belongs to another. Raises where it is not whole, or a filter
+        ended it."""
+        brought = self._pieces[self._pieces_before :]
+        if not self.has_ended and not (self.done and (brought or self._calls)):
             raise self.gone("broke off its answer")
         reason = self._finish_reason or "stop"
         refusal = failure_of_finish(provider=self._provider, reason=reason, partial_text=self.text_so_far)
         if refusal is not None:
             raise refusal
-        if not self._pieces:
+        usage = usage_of(self._usage)
+        self._usage_so_far = usage if self._usage_so_far is None else sum_of(self._usage_so_far, usage)
+        text = "".join(brought).removeprefix(_BETWEEN_ROUNDS) if self._pieces_before else "".join(brought)
+        ended = Round(reason, text, "".join(self._thoughts), self._calls.whole() if self._calls else ())
+        self._begin_round()
+        return ended
+
+    def finish(self, last: Round, *, takes_calls: bool) -> Finished:
+        """The end of the answer, after its last round. Calls of one who offered no function are no answer to it."""
+        calls = tuple(call for call in last.calls if takes_calls and call.name not in self._own_functions)
+        if not self._pieces and not calls:
             # Some vendors refuse a conversation for ever that holds an empty message.
-            raise self.gone(f"answered without any text (it gives as its reason to end: {reason[:80]})")
-        self.finished = True
-        return Finished(reason=reason, usage=usage_of(self._usage))
+            raise self.gone(f"answered without any text (it gives as its reason to end: {last.reason[:80]})")
+        return Finished(last.reason, self._usage_so_far or Usage(), calls, distinct(self._sources))
 
     def gone(self, what: str) -> ProviderFailed:
         """The failure of an answer that is not whole."""
@@ -118,7 +126,7 @@ class AnswerReader:
         message = f"{self._provider} sent more than {LONGEST_ANSWER // 2**20} MiB."
         return ProviderFailed(message, provider=self._provider, retryable=True)
 
-    def _take(self, completion: _Completion) -> list[AnswerEvent]:
+    def _take(self, completion: Completion) -> list[AnswerEvent]:
         if completion.error:
             if self.has_ended:
                 return []
@@ -127,18 +135,26 @@ class AnswerReader:
                 failure.details["partial_text"] = self.text_so_far
             raise failure
         self._take_usage(completion.usage)
+        if completion.web_search and len(self._sources) < MOST_SOURCES:
+            self._sources += told_sources(completion.web_search)
         events: list[AnswerEvent] = []
         for choice in (completion.choices or ())[:1]:
             self._take_usage(choice.usage)
-            part = choice.delta or choice.message or _Content()
-            if part.reasoning_content and (reasoning := self._reasoning.clean(part.reasoning_content)):
-                self._count(reasoning)
-                events.append(ReasoningDelta(reasoning))
+            part = choice.delta or choice.message or _NOTHING
+            thought = part.reasoning_content or part.reasoning
+            if thought and isinstance(thought, str) and (thought := self._reasoning.clean(thought)):
+                self._count(thought)
+                self._thoughts.append(thought)
+                events.append(ReasoningDelta(thought))
+            if part.tool_calls:
+                self._take_calls(part.tool_calls)
             text = self._content.clean(part.content) if part.content else ""
             if choice.finish_reason:
                 self._finish_reason = choice.finish_reason
                 text += self._content.rest()
             if text:
+                if self._pieces_before and len(self._pieces) == self._pieces_before:
+                    text = _BETWEEN_ROUNDS + text
                 self._count(text)
                 self._pieces.append(text)
                 events.append(TextDelta(text))
@@ -148,19 +164,17 @@ class AnswerReader:
         if usage and isinstance(usage, dict):
             self._usage = usage
 
+    def _take_calls(self, fragments: object) -> None:
+        self._calls = self._calls or CallGatherer()
+        try:
+            self._add(self._calls.take(fragments))
+        except TooManyCalls:
+            raise self.gone(f"asked for more than {MOST_CALLS} function calls") from None
+
     def _count(self, text: str) -> None:
-        self._bytes_taken += len(text) if text.isascii() else len(text.encode())
+        self._add(len(text) if text.isascii() else len(text.encode()))
+
+    def _add(self, taken: int) -> None:
+        self._bytes_taken += taken
         if self._bytes_taken > LONGEST_ANSWER:
             raise self.too_much()
-
-
-def _decode(data: bytes) -> _Completion:
-    try:
-        return _completions.decode(data) or _EMPTY
-    except (msgspec.DecodeError, RecursionError):
-        pass
-    try:
-        # Half of a surrogate pair is valid for the standard library's reader only.
-        return msgspec.convert(json.loads(data), _Completion | None) or _EMPTY
-    except (ValueError, RecursionError):
-        raise _NoCompletion from None

@@ -26,3 +26,9 @@ class AnswerText:
         """What was held back for a second half that never came."""
         held, self._held_back = self._held_back, ""
         return "\ufffd" if held else ""
+
+
+def cleaned(text: str) -> str:
+    """A whole text, cleaned."""
+    cleaner = AnswerText()
+    return cleaner.clean(text) + cleaner.rest()

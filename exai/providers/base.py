@@ -57,7 +57,7 @@ class FunctionCall(msgspec.Struct, frozen=True):
     arguments: str
 
 
-class ChatMessage(msgspec.Struct, frozen=True):
+class ChatMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     """`images`: `data:` or `https:` URLs, of a user. `calls`: of an assistant. `answers`: the id of the call that a
     message of the role `tool` answers."""
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 
 from exai.protocol.values import Usage
 from exai.providers.base import AnswerEvent, Finished, ModelInfo, ModelRequest, TextDelta
+from exai.providers.images import check_images
 from exai.providers.tokens import estimate_tokens
 
 MODEL = "exai-echo"
@@ -16,6 +17,7 @@ class Echo:
     models = (ModelInfo(id=MODEL, context=1_000_000),)
 
     async def ask(self, request: ModelRequest) -> AsyncGenerator[AnswerEvent, None]:
+        check_images(request, self.models[0])
         said = request.messages[-1].content
         answer = f"{MODEL} is a test model and repeats what it is sent: {said}"
         step = max(8, len(answer) // _MOST_PIECES)

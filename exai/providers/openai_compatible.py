@@ -1,26 +1,28 @@
-"""The chat-completions dialect over aiohttp: every vendor and endpoint speaks it.
+"""The chat-completions dialect over aiohttp: every vendor and endpoint speaks it, each with a `Dialect` of its own.
 
-Calls always stream, whatever the caller wants: a silent vendor is told from a slow one by the time between bytes.
-A vendor that answers with plain JSON all the same is read too, to the same result.
+A silent vendor is told from a slow one by the time between bytes, so calls had better stream. One that answers with
+plain JSON all the same, or is asked to, is read to the same result.
 """
 
-import re
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any
 
 import aiohttp
 import msgspec
 
-from exai.protocol.errors import HubError
-from exai.providers.answer_reader import LONGEST_ANSWER, AnswerReader
+from exai.providers.answer_reader import AnswerReader
 from exai.providers.base import AnswerEvent, ModelInfo, ModelRequest
-from exai.providers.failures import failure_of_status
+from exai.providers.dialect import Dialect
+from exai.providers.endpoint import Endpoint
+from exai.providers.images import check_images
+from exai.providers.request_body import request_body
+from exai.providers.sources import cited_sources, distinct
 from exai.providers.sse import EventLines, LineTooLong
 
-LONGEST_ERROR_BODY = 64 * 1024  # bytes
-_RETRY_AFTER = re.compile(r"[0-9]{1,6}")  # seconds; the other form, a date, is not read
-
+# What follows the end of an answer is its usage, which is worth a moment and not the time of a silent vendor.
+_GRACE_FOR_USAGE_S = 1.0
+_STREAM_HEADERS = {"Content-Type": "application/json", "Accept": "text/event-stream"}
 
 _encoder = msgspec.json.Encoder()
 
@@ -40,33 +42,77 @@ class OpenAICompatible:
         models: Sequence[ModelInfo],
         connect_timeout_s: float,
         read_timeout_s: float,
+        dialect: Dialect | None = None,
     ) -> None:
         self.name = name
         self.models = tuple(models)
+        self._infos = {info.id: info for info in models}
+        self._dialect = dialect or Dialect()
+        self._endpoint = Endpoint(
+            name=name,
+            base_url=base_url,
+            key=key,
+            key_setting=key_setting,
+            connect_timeout_s=connect_timeout_s,
+            read_timeout_s=read_timeout_s,
+            headers=_STREAM_HEADERS,
+        )
         self._url = f"{base_url}/chat/completions"
-        self._key = key
-        self._key_setting = key_setting
-        # `connect` holds for the whole of it, the look-up of the name and every address that is tried.
-        self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_timeout_s, sock_read=read_timeout_s)
-        self._session: aiohttp.ClientSession | None = None
 
     def __repr__(self) -> str:
         return f"<OpenAICompatible {self.name}>"
 
     async def ask(self, request: ModelRequest) -> AsyncGenerator[AnswerEvent, None]:
-        reader = AnswerReader(self.name, self._key)
+        # Of a model that nobody described, nothing is known that it is able to.
+        info = self._infos.get(request.model) or ModelInfo(request.model, 0)
+        check_images(request, info, takes_addresses=self._dialect.takes_image_addresses)
+        body = request_body(request)
+        self._dialect.complete(body, request, info)
+        reader = AnswerReader(self.name, self._endpoint.key, self._dialect.own_functions)
+        number = 0
+        while True:
+            number += 1
+            async with aclosing(self._round(request, _encoder.encode(body), reader)) as events:
+                async for event in events:
+                    yield event
+            ended = reader.end_round()
+            if not self._dialect.go_on(body, ended, number):
+                break
+        finished = reader.finish(ended, takes_calls=bool(request.tools))
+        if number > 1 and not finished.sources:
+            finished = msgspec.structs.replace(finished, sources=distinct(cited_sources(reader.text_so_far)))
+        yield finished
+
+    async def close(self) -> None:
+        await self._endpoint.close()
+
+    async def _round(
+        self, request: ModelRequest, data: bytes, reader: AnswerReader
+    ) -> AsyncGenerator[AnswerEvent, None]:
+        """One request, and what is answered to it."""
+        headers = self._dialect.headers(request, data)
+        if not request.stream:
+            headers = {**(headers or {}), "Accept": "application/json"}
         try:
-            async with self._open_session().post(
-                self._url, data=_encoder.encode(self._body(request)), allow_redirects=False
+            async with self._endpoint.session().post(
+                self._url, data=data, headers=headers, allow_redirects=False
             ) as response:
                 if response.status != 200:
-                    raise await self._failure(response)
+                    failure = await self._endpoint.failure(response)
+                    if text := reader.text_so_far:
+                        failure.details["partial_text"] = text  # of the rounds before
+                    raise failure
+                self._dialect.heard(request, response.headers)
                 try:
-                    async with aclosing(self._read(response, reader)) as events:
+                    if response.content_type != "text/event-stream":
+                        for event in reader.read_whole(await self._endpoint.whole_body(response)):
+                            yield event
+                        return
+                    async with aclosing(self._stream(response, reader)) as events:
                         async for event in events:
                             yield event
                 finally:
-                    if not reader.finished:
+                    if not (reader.has_ended or reader.done):
                         response.close()  # the vendor stops working on an answer that nobody reads
         except aiohttp.SocketTimeoutError:
             raise reader.gone("was silent for too long") from None
@@ -75,80 +121,40 @@ class OpenAICompatible:
             where = "broke off its answer" if began else "cannot be reached"
             raise reader.gone(f"{where} ({type(error).__name__})") from None
 
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-
-    def _body(self, request: ModelRequest) -> dict[str, Any]:
-        body: dict[str, Any] = {
-            "model": request.model,
-            "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
-        if request.temperature is not None:
-            body["temperature"] = request.temperature
-        return body
-
-    def _open_session(self) -> aiohttp.ClientSession:
-        # Made at first use: a session belongs to the event loop that runs then.
-        if self._session is None:
-            headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-            if self._key:
-                headers["Authorization"] = f"Bearer {self._key}"
-            self._session = aiohttp.ClientSession(
-                headers=headers,
-                timeout=self._timeout,
-                connector=aiohttp.TCPConnector(limit=0),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=True,
-            )
-        return self._session
-
-    async def _read(self, response: aiohttp.ClientResponse, reader: AnswerReader) -> AsyncGenerator[AnswerEvent, None]:
-        if response.content_type != "text/event-stream":
-            for event in reader.read_whole(await self._whole_body(response, reader)):
-                yield event
-        else:
-            lines = EventLines()
-            try:
-                async for piece in response.content.iter_any():
-                    for data in lines.feed(piece):
-                        for event in reader.read_chunk(data):
-                            yield event
-                    if reader.done:
-                        break
+    async def _stream(
+        self, response: aiohttp.ClientResponse, reader: AnswerReader
+    ) -> AsyncGenerator[AnswerEvent, None]:
+        lines = EventLines()
+        patience: float | None = None
+        try:
+            while True:
+                if not reader.has_ended:
+                    piece = await response.content.readany()
                 else:
-                    for data in lines.end():
-                        for event in reader.read_rest(data):
-                            yield event
-            except LineTooLong:
-                if not reader.has_ended:
-                    raise reader.gone("sent something that is no answer") from None
-            except (aiohttp.ClientError, OSError):
-                if not reader.has_ended:
-                    raise
-        yield reader.finish()
+                    patience = patience or asyncio.get_running_loop().time() + _GRACE_FOR_USAGE_S
+                    piece = await _piece_until(response.content, patience)
+                if not piece:
+                    break
+                for data in lines.feed(piece):
+                    for event in reader.read_chunk(data):
+                        yield event
+                if reader.done:
+                    return
+            for data in lines.end():
+                for event in reader.read_rest(data):
+                    yield event
+        except LineTooLong:
+            if not reader.has_ended:
+                raise reader.gone("sent something that is no answer") from None
+        except (aiohttp.ClientError, OSError):
+            if not reader.has_ended:
+                raise
 
-    async def _whole_body(self, response: aiohttp.ClientResponse, reader: AnswerReader) -> bytes:
-        body = bytearray()
-        async for piece in response.content.iter_any():
-            body += piece
-            if len(body) > LONGEST_ANSWER:
-                raise reader.too_much()
-        return bytes(body)
 
-    async def _failure(self, response: aiohttp.ClientResponse) -> HubError:
-        body = bytearray()
-        async for piece in response.content.iter_any():  # a single read gives what has arrived, not all of it
-            body += piece
-            if len(body) >= LONGEST_ERROR_BODY:
-                break
-        response.close()
-        failure = failure_of_status(
-            provider=self.name, setting=self._key_setting, status=response.status, body=bytes(body), secret=self._key
-        )
-        wait = response.headers.get("Retry-After", "")
-        if _RETRY_AFTER.fullmatch(wait):
-            failure.details["retry_after"] = int(wait)
-        return failure
+async def _piece_until(content: aiohttp.StreamReader, when: float) -> bytes:
+    """What comes next, or nothing where nothing came by then."""
+    try:
+        async with asyncio.timeout_at(when):
+            return await content.readany()
+    except TimeoutError:
+        return b""

@@ -28,3 +28,22 @@ def _count(told: dict[str, Any], name: str) -> int | None:
     value = told.get(name)
     # bool is a kind of int.
     return value if type(value) is int and 0 <= value <= _LARGEST else None
+
+
+def sum_of(one: Usage, other: Usage) -> Usage:
+    """Of two requests. What one of them does not tell is unknown of both; for the parts, which many vendors leave out
+    where they are 0, it counts as 0."""
+    return Usage(
+        input_tokens=_sum(one.input_tokens, other.input_tokens),
+        output_tokens=_sum(one.output_tokens, other.output_tokens),
+        cached_tokens=_sum_of_parts(one.cached_tokens, other.cached_tokens),
+        reasoning_tokens=_sum_of_parts(one.reasoning_tokens, other.reasoning_tokens),
+    )
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else min(one + other, _LARGEST)
+
+
+def _sum_of_parts(one: int | None, other: int | None) -> int | None:
+    return None if one is None and other is None else min((one or 0) + (other or 0), _LARGEST)

@@ -1,12 +1,14 @@
 """Asking a provider in a test: the answer in one piece, and the error that came in its place."""
 
+from collections.abc import Sequence
 from contextlib import aclosing
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from exai.protocol.errors import HubError, ProviderFailed
-from exai.providers.base import ChatMessage, Finished, ModelRequest, Provider, ReasoningDelta, TextDelta
+from exai.providers.base import ChatMessage, Finished, ModelInfo, ModelRequest, Provider, ReasoningDelta, TextDelta
+from exai.providers.dialect import Dialect
 from exai.providers.openai_compatible import OpenAICompatible
 
 KEY = "sk-test-0123456789abcdef"
@@ -28,16 +30,24 @@ class Endpoints:
         self._made: list[OpenAICompatible] = []
 
     def make(
-        self, url: str | None = None, *, key: str = KEY, connect_timeout_s: float = 5, read_timeout_s: float = 5
+        self,
+        url: str | None = None,
+        *,
+        key: str = KEY,
+        connect_timeout_s: float = 5,
+        read_timeout_s: float = 5,
+        models: Sequence[ModelInfo] = (),
+        dialect: Dialect | None = None,
     ) -> OpenAICompatible:
         provider = OpenAICompatible(
             name="vendor",
             base_url=url or self._url,
             key=key,
             key_setting=KEY_SETTING,
-            models=(),
+            models=models,
             connect_timeout_s=connect_timeout_s,
             read_timeout_s=read_timeout_s,
+            dialect=dialect,
         )
         self._made.append(provider)
         return provider
@@ -47,8 +57,8 @@ class Endpoints:
             await provider.close()
 
 
-def question(model: str, text: str = "Good morning", temperature: float | None = None) -> ModelRequest:
-    return ModelRequest(model, (ChatMessage("user", text),), temperature)
+def question(model: str, text: str = "Good morning", temperature: float | None = None, **more: Any) -> ModelRequest:
+    return ModelRequest(model, (ChatMessage("user", text),), temperature, **more)
 
 
 async def answer(provider: Provider, request: ModelRequest) -> Answer:

@@ -9,6 +9,7 @@ from contextlib import aclosing
 import pytest
 
 from exai.protocol.errors import ProviderFailed
+from exai.protocol.values import Usage
 from exai.providers.base import TextDelta
 from tests.providers.asking import KEY, Endpoints, answer, provider_failure, question
 from tests.providers.wire import STREAM, WHOLE, content, event, vendor_that_sends
@@ -74,6 +75,35 @@ async def test_a_vendor_without_a_first_byte_is_given_up_too(
 async def test_a_slow_vendor_is_no_silent_one(upstream: Upstream, endpoints: Endpoints, model: str) -> None:
     upstream.behave(model, text="one two three", chunks=6, chunk_delay_s=0.1)
     assert (await answer(endpoints.make(read_timeout_s=0.4), question(model))).text == "one two three"
+
+
+async def test_the_usage_is_waited_for_after_the_end_of_the_text(
+    upstream: Upstream, endpoints: Endpoints, model: str
+) -> None:
+    upstream.behave(model, text="one", usage={"prompt": 3, "completion": 1}, after_finish_s=0.2)
+    answered = await answer(endpoints.make(), question(model))
+    assert (answered.text, answered.finished.usage.input_tokens) == ("one", 3)
+
+
+async def test_a_vendor_that_is_silent_after_the_end_of_the_text_costs_a_moment_only(
+    upstream: Upstream, endpoints: Endpoints, model: str
+) -> None:
+    upstream.behave(model, text="one", after_finish_s=60)
+    started = time.monotonic()
+    answered = await answer(endpoints.make(read_timeout_s=60), question(model))
+    assert time.monotonic() - started < 5
+    assert (answered.text, answered.finished.reason, answered.finished.usage) == ("one", "stop", Usage())
+    await asyncio.to_thread(upstream.wait_for_disconnect, model)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_vendor_slower_than_the_timeout_is_given_up(
+    upstream: Upstream, endpoints: Endpoints, model: str, stream: bool
+) -> None:
+    upstream.behave(model, text="one two", chunks=2, chunk_delay_s=60)
+    failed = await provider_failure(endpoints.make(read_timeout_s=0.2), question(model, stream=stream))
+    assert failed.message == "vendor was silent for too long."
+    await asyncio.to_thread(upstream.wait_for_disconnect, model)
 
 
 @pytest.mark.parametrize("ignore_stream", [False, True])

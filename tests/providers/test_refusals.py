@@ -1,5 +1,7 @@
 """Vendors that answer with a status or an error instead of text: what the caller is told, and what never."""
 
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -70,8 +72,23 @@ async def test_the_time_to_wait_is_passed_on(upstream: Upstream, endpoints: Endp
     assert failed.details["retry_after"] == 7
 
 
-@pytest.mark.parametrize("header", ["soon", "", "-1", "1.5", "\u00b2", "9" * 5000, "Wed, 21 Oct 2026 07:28:00 GMT"])
-async def test_a_time_to_wait_that_is_no_number_of_seconds_is_passed_over(endpoints: Endpoints, header: str) -> None:
+@pytest.mark.parametrize(("ahead_s", "least", "most"), [(60, 50, 60), (-60, 0, 0)], ids=["to come", "past"])
+async def test_a_time_to_wait_until_a_date_is_passed_on_in_seconds(
+    upstream: Upstream, endpoints: Endpoints, model: str, ahead_s: int, least: int, most: int
+) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=ahead_s), usegmt=True)
+    upstream.behave(model, status=503, retry_after=date)
+    failed = await provider_failure(endpoints.make(), question(model))
+    assert least <= failed.details["retry_after"] <= most
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["soon", "", "-1", "1.5", "\u00b2", "9" * 5000, "Wed, 99 Oct 2026 07:28:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"],
+)
+async def test_a_time_to_wait_of_another_form_or_beyond_all_patience_is_passed_over(
+    endpoints: Endpoints, header: str
+) -> None:
     head = "429 Too Many Requests", {"Content-Type": "application/json", "Retry-After": header}
     async with vendor_that_sends(b"{}", head=head) as wire:
         failed = await provider_failure(endpoints.make(wire.url), question("m"))
