@@ -1,16 +1,16 @@
 """chat: a question to a model, in a conversation that goes on."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
+import msgspec
 from pydantic import Field
 
 from exai.protocol.errors import InvalidValue
 from exai.protocol.values import Turn
+from exai.providers.base import Thinking
 from exai.tools.base import Tool, ToolAnswer, ToolInput
 from exai.tools.context import ToolContext
 from exai.tools.prompts import prompt
-
-ThinkingMode = Literal["minimal", "low", "medium", "high", "max"]
 
 
 class InlineFile(ToolInput):
@@ -26,8 +26,8 @@ class ChatInput(ToolInput):
     images: list[str | InlineFile] | None = Field(None, description="Not taken yet.")
     model: str | None = Field(None, description="A model of listmodels; without one the hub chooses.")
     temperature: Annotated[float, Field(ge=0, le=1)] | None = None
-    thinking_mode: ThinkingMode | None = None
-    use_websearch: bool | None = True
+    thinking_mode: Thinking | None = Field(None, description="How much to think, of a model that can be told.")
+    use_websearch: bool | None = Field(True, description="Search the web, with a model that can.")
     stream: bool | None = Field(False, description="Send the answer in pieces as it is written.")
     continuation_id: str | None = Field(None, description="Continues the conversation of an earlier answer.")
 
@@ -64,12 +64,16 @@ class Chat(Tool[ChatInput]):
             prompt=arguments.prompt,
             model=arguments.model,
             temperature=arguments.temperature,
+            thinking=arguments.thinking_mode,
+            web_search=arguments.use_websearch is not False,
         )
         metadata: dict[str, object] = {"finish_reason": answer.finish_reason}
         if answer.turns_left_out:
             metadata["turns_left_out"] = answer.turns_left_out
         if answer.reasoning:
             metadata["reasoning"] = answer.reasoning
+        if answer.sources:
+            metadata["sources"] = [msgspec.to_builtins(source) for source in answer.sources]
         return ToolAnswer(
             content=answer.text,
             content_type="markdown",

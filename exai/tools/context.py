@@ -10,7 +10,17 @@ import msgspec
 
 from exai.protocol.errors import ContentTooLarge
 from exai.protocol.values import Turn, Usage
-from exai.providers.base import Asker, ChatMessage, Finished, ModelInfo, ModelRequest, ReasoningDelta, TextDelta
+from exai.providers.base import (
+    Asker,
+    ChatMessage,
+    Finished,
+    ModelInfo,
+    ModelRequest,
+    ReasoningDelta,
+    Source,
+    TextDelta,
+    Thinking,
+)
 from exai.providers.registry import AUTO, Registry, ServedModel
 from exai.providers.tokens import TOKENS_PER_MESSAGE, estimate_tokens
 from exai.tools.history import newest_that_fit
@@ -59,6 +69,7 @@ class ModelAnswer(msgspec.Struct, kw_only=True):
     usage: Usage
     finish_reason: str
     turns_left_out: int
+    sources: tuple[Source, ...] = ()
 
 
 class ToolContext:
@@ -90,16 +101,31 @@ class ToolContext:
         self._emit = emit
 
     async def ask(
-        self, *, system: str, prompt: str, model: str | None = None, temperature: float | None = None
+        self,
+        *,
+        system: str,
+        prompt: str,
+        model: str | None = None,
+        temperature: float | None = None,
+        thinking: Thinking | None = None,
+        web_search: bool = False,
     ) -> ModelAnswer:
-        """Asks a model, with the conversation so far as its window allows. Raises `HubError`s."""
+        """Asks a model, with the conversation so far as its window allows. `web_search` holds where the model has the
+        ability. Raises `HubError`s."""
         served = self._choose(model)
         turns = self._turns_that_fit(served.info, system, prompt)
         messages = [ChatMessage("system", system)]
         for turn in turns:
             messages += (ChatMessage("user", turn.user), ChatMessage("assistant", turn.assistant))
         messages.append(ChatMessage("user", prompt))
-        request = ModelRequest(served.info.id, tuple(messages), temperature, asker=self._asker)
+        request = ModelRequest(
+            served.info.id,
+            tuple(messages),
+            temperature,
+            thinking=thinking,
+            web_search=web_search and served.info.web_search,
+            asker=self._asker,
+        )
 
         self.provider_name, self.model_name = served.provider.name, served.info.id
         await self.progress(f"Calling {served.info.id}")
@@ -127,6 +153,7 @@ class ToolContext:
             usage=finished.usage,
             finish_reason=finished.reason,
             turns_left_out=len(self._earlier_turns) - len(turns),
+            sources=finished.sources,
         )
 
     def _choose(self, model: str | None) -> ServedModel:
