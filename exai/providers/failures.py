@@ -1,10 +1,15 @@
-"""The one table that maps what vendors answer to the hub's errors."""
+"""The one table that maps what vendors answer to the hub's errors.
+
+The words by which they tell: https://platform.kimi.ai/docs/api/errors, https://docs.z.ai/api-reference/api-code,
+https://platform.openai.com/docs/guides/error-codes
+"""
 
 import json
 import math
 import re
 import time
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,11 +20,23 @@ RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 LONGEST_ERROR_BODY = 64 * 1024  # bytes of an error that are read
 LONGEST_REASON = 500  # characters of a vendor's message that are passed on
 
-_CONTEXT_WORDS = ("context length", "context_length", "maximum context", "too long", "token limit", "exceeds the model")
+_CONTEXT_WORDS = (
+    "context length",
+    "context_length",
+    "maximum context",
+    "too long",
+    "token limit",
+    "exceeds the model",
+    "exceeds max length",
+    "total message size",
+)
 _FILTER_WORDS = ("content_filter", "content filter", "sensitive", "unsafe")
+_QUOTA_WORDS = ("insufficient_quota", "exceeded_current_quota", "insufficient balance", "in arrears")
 _SECONDS = re.compile(r"[0-9]{1,6}")
 _LONGEST_WAIT_S = 999_999
 _FILTER_FINISHES = frozenset({"content_filter", "sensitive"})  # "sensitive" is GLM's word
+_BROKEN_FINISHES = frozenset({"network_error"})
+_CONTEXT_FINISHES = frozenset({"model_context_window_exceeded"})  # with text before it, the answer is only cut short
 
 # status -> what it means, in words that say what to do. {provider} is the
 # provider's name, {setting} where its key is, {of} what the address names.
@@ -48,9 +65,9 @@ def failure_of_status(*, provider: str, setting: str, status: int, body: bytes, 
     itself, is cut out of whatever the vendor says; `of` is what the address names."""
     try:
         # Not msgspec: it refuses a whole body for half of a surrogate pair.
-        reason = _reason(json.loads(body), secret)
+        told = _told(json.loads(body), secret)
     except (ValueError, RecursionError):
-        reason = ""
+        told = _NOTHING_TOLD
     if status in (401, 403):
         # Vendors repeat parts of the key here: nothing of theirs is passed on.
         return ProviderFailed(
@@ -59,12 +76,12 @@ def failure_of_status(*, provider: str, setting: str, status: int, body: bytes, 
             status=status,
             retryable=False,
         )
-    return _failure(provider=provider, status=status, reason=reason, of=of)
+    return _failure(provider=provider, status=status, told=told, of=of)
 
 
 def failure_in_stream(*, provider: str, error: object, secret: str) -> HubError:
     """The error for an `error` object that came in place of the rest of a stream."""
-    return _failure(provider=provider, status=None, reason=_reason({"error": error}, secret))
+    return _failure(provider=provider, status=None, told=_told({"error": error}, secret))
 
 
 def retry_after_s(header: str) -> int | None:
@@ -80,19 +97,39 @@ def retry_after_s(header: str) -> int | None:
 
 
 def failure_of_finish(*, provider: str, reason: str | None, partial_text: str) -> HubError | None:
-    """The error for an answer that the vendor itself ended early for what it says; None for any other end."""
-    if reason not in _FILTER_FINISHES:
-        return None
-    message = f"{provider} refused the content: its filter ended the answer ({reason})."
-    return ProviderFailed(message, provider=provider, retryable=False, partial_text=partial_text)
-
-
-def _failure(*, provider: str, status: int | None, reason: str, of: str = "") -> HubError:
-    lowered = reason.lower()
-    if status in (400, 413, None) and any(words in lowered for words in _CONTEXT_WORDS):
+    """The error for an answer that the vendor itself ended early, by the reason that it gives; None for any other end.
+    GLM's reasons: https://docs.z.ai/api-reference/llm/chat-completion"""
+    if reason in _FILTER_FINISHES:
+        message = f"{provider} refused the content: its filter ended the answer ({reason})."
+        return ProviderFailed(message, provider=provider, retryable=False, partial_text=partial_text)
+    if reason in _BROKEN_FINISHES:
+        message = f"{provider} broke off its answer ({reason})."
+        return ProviderFailed(message, provider=provider, retryable=True, partial_text=partial_text)
+    if reason in _CONTEXT_FINISHES and not partial_text:
         return ContentTooLarge(f"The conversation is too long for this model. {provider} says: {reason}")
-    if any(words in lowered for words in _FILTER_WORDS):
+    return None
+
+
+class _Told(NamedTuple):
+    """A vendor's words that are passed on, and all that it said by which its meaning is known."""
+
+    reason: str
+    said: str
+
+
+_NOTHING_TOLD = _Told("", "")
+
+
+def _failure(*, provider: str, status: int | None, told: _Told, of: str = "") -> HubError:
+    reason, said = told
+    if status in (400, 413, None) and any(words in said for words in _CONTEXT_WORDS):
+        return ContentTooLarge(f"The conversation is too long for this model. {provider} says: {reason}")
+    if any(words in said for words in _FILTER_WORDS):
         message = f"{provider} refused the content: {reason}"
+        return ProviderFailed(message, provider=provider, status=status, retryable=False)
+    if any(words in said for words in _QUOTA_WORDS):
+        # 429 as for too many requests, and yet no wait helps.
+        message = f"{provider} has no quota or balance left for this key. It says: {reason}"
         return ProviderFailed(message, provider=provider, status=status, retryable=False)
     meaning = _MEANINGS.get(status or 0, f"{{provider}} failed{f' with status {status}' if status else ' midway'}.")
     message = meaning.format(provider=provider, setting="", of=of) + (f" It says: {reason}" if reason else "")
@@ -100,14 +137,17 @@ def _failure(*, provider: str, status: int | None, reason: str, of: str = "") ->
     return ProviderFailed(message, provider=provider, status=status, retryable=retryable)
 
 
-def _reason(body: object, secret: str) -> str:
+def _told(body: object, secret: str) -> _Told:
     try:
         parsed = msgspec.convert(body, _VendorErrorBody)
     except (msgspec.ValidationError, RecursionError):
-        return ""
+        return _NOTHING_TOLD
+    kind = ""
     if isinstance(parsed.error, _VendorError):
         text = " ".join(str(part) for part in (parsed.error.code, parsed.error.message) if part)
+        kind = parsed.error.type or ""
     else:
         text = parsed.error or parsed.message
     text = text.replace(secret, "…") if secret else text
-    return cleaned(text)[:LONGEST_REASON]
+    reason = cleaned(text)[:LONGEST_REASON]
+    return _Told(reason, f"{kind[:100]} {reason}".lower())

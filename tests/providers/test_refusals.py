@@ -101,6 +101,9 @@ async def test_a_time_to_wait_of_another_form_or_beyond_all_patience_is_passed_o
         "This model's maximum context length is 8192 tokens",
         "Invalid request: Your request exceeded model token limit: 8192",
         "the prompt is too long",
+        "Input token length too long",
+        "Prompt exceeds max length",
+        "total message size 3000000 exceeds limit 2097152",
     ],
 )
 async def test_a_prompt_beyond_the_context_is_content_too_large(
@@ -126,12 +129,35 @@ async def test_an_error_that_comes_in_pieces_is_read_whole(endpoints: Endpoints)
         assert isinstance(await failure(endpoints.make(wire.url), question("m")), ContentTooLarge)
 
 
-async def test_a_content_filter_gives_its_reason(upstream: Upstream, endpoints: Endpoints, model: str) -> None:
-    upstream.behave(model, status=400, error_body=error("The request was rejected as high risk", code="content_filter"))
+@pytest.mark.parametrize("member", ["code", "type"])
+async def test_a_content_filter_gives_its_reason(
+    upstream: Upstream, endpoints: Endpoints, model: str, member: str
+) -> None:
+    refusal = {"error": {"message": "The request was rejected as high risk", member: "content_filter"}}
+    upstream.behave(model, status=400, error_body=refusal)
     failed = await provider_failure(endpoints.make(), question(model))
     assert failed.details == {"provider": "vendor", "status": 400, "retryable": False}
     assert "refused the content" in failed.message
     assert "rejected as high risk" in failed.message
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"message": "You exceeded your quota", "type": "exceeded_current_quota_error"},
+        {"message": "You exceeded your quota", "code": "insufficient_quota"},
+        {"message": "Insufficient balance or no resource package. Please recharge.", "code": "1113"},
+        {"message": "Your account is in arrears, please recharge and try again", "code": "1113"},
+    ],
+)
+async def test_a_key_without_money_is_not_asked_again(
+    upstream: Upstream, endpoints: Endpoints, model: str, said: dict[str, str]
+) -> None:
+    upstream.behave(model, status=429, error_body={"error": said})
+    failed = await provider_failure(endpoints.make(), question(model))
+    assert failed.details == {"provider": "vendor", "status": 429, "retryable": False}
+    assert "no quota or balance left" in failed.message
+    assert said["message"] in failed.message
 
 
 @pytest.mark.parametrize("reason", ["content_filter", "sensitive"])
@@ -143,6 +169,26 @@ async def test_an_answer_that_a_filter_ended_is_a_failure_with_what_had_come(
     failed = await provider_failure(endpoints.make(), question(model))
     assert f"refused the content: its filter ended the answer ({reason})" in failed.message
     assert failed.details == {"provider": "vendor", "status": None, "retryable": False, "partial_text": "one two"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_that_the_vendor_says_it_broke_off_is_none(
+    upstream: Upstream, endpoints: Endpoints, model: str, stream: bool
+) -> None:
+    upstream.behave(model, text="one two", finish_reason="network_error")
+    failed = await provider_failure(endpoints.make(), question(model, stream=stream))
+    assert failed.message == "vendor broke off its answer (network_error)."
+    assert failed.details == {"provider": "vendor", "status": None, "retryable": True, "partial_text": "one two"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_context_that_is_full_before_the_answer_is_content_too_large_and_later_a_cut(
+    upstream: Upstream, endpoints: Endpoints, model: str, stream: bool
+) -> None:
+    upstream.behave(model, text="", finish_reason="model_context_window_exceeded")
+    assert isinstance(await failure(endpoints.make(), question(model, stream=stream)), ContentTooLarge)
+    upstream.behave(model, text="one", finish_reason="model_context_window_exceeded")
+    assert (await answer(endpoints.make(), question(model, stream=stream))).text == "one"
 
 
 @pytest.mark.parametrize("status", [400, 404, 429, 500])
