@@ -59,6 +59,7 @@ class ToolCallAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
         "model",
         "input_tokens",
         "output_tokens",
+        "dollars",
         "total_ms",
         "provider_ms",
         "queue_ms",
@@ -70,6 +71,12 @@ class ToolCallAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     list_select_related = ("client",)
     list_per_page = 50
     show_full_result_count = False
+
+    @admin.display(description="cost, US$", ordering="cost")
+    def dollars(self, call: Any) -> str:
+        if call.cost is None:
+            return "unknown" if call.model else ""
+        return f"{call.cost:.6f}"
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -115,6 +115,9 @@ class ToolCall(models.Model):
     reasoning_tokens = models.PositiveIntegerField(null=True)
     output_tokens = models.PositiveIntegerField(null=True)
     cost = models.DecimalField(max_digits=14, decimal_places=8, null=True, help_text="US dollars; unknown when empty.")
+    price_version = models.CharField(
+        max_length=64, blank=True, db_default="", help_text="The price that the cost was computed by."
+    )
     queue_ms = models.FloatField(default=0)
     provider_ms = models.FloatField(default=0)
     total_ms = models.FloatField(default=0)

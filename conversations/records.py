@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import datetime
+from decimal import Decimal
 
 import msgspec
 
@@ -35,6 +36,8 @@ class EndedCall(msgspec.Struct, kw_only=True):
     error_code: str = ""
     error_message: str = ""
     usage: Usage = Usage()
+    cost: Decimal | None = None  # US dollars; None: unknown
+    price_version: str = ""
     queue_ms: float = 0.0
     provider_ms: float = 0.0
     total_ms: float = 0.0

@@ -43,14 +43,14 @@ WITH conversation AS (
 
 _CALL_COLUMNS: LiteralString = """
     id, client_id, workspace, request_id, tool, model, provider, status, error_code, error_message,
-    input_tokens, cached_tokens, reasoning_tokens, output_tokens, queue_ms, provider_ms, total_ms,
-    cached, correlation_id, started_at, ended_at, conversation_id
+    input_tokens, cached_tokens, reasoning_tokens, output_tokens, cost, price_version,
+    queue_ms, provider_ms, total_ms, cached, correlation_id, started_at, ended_at, conversation_id
 """
 
 _CALL_VALUES: LiteralString = """
     %s::uuid, %s::bigint, %s::text, %s::text, %s::text, %s::text, %s::text, %s::text, %s::text, %s::text,
-    %s::integer, %s::integer, %s::integer, %s::integer, %s::float8, %s::float8, %s::float8,
-    '', %s::text, %s::timestamptz, %s::timestamptz
+    %s::integer, %s::integer, %s::integer, %s::integer, %s::numeric, %s::text,
+    %s::float8, %s::float8, %s::float8, '', %s::text, %s::timestamptz, %s::timestamptz
 """
 
 _SAY: LiteralString = (
@@ -74,7 +74,8 @@ INSERT INTO tool_calls ("""
     + " ON CONFLICT (id) DO UPDATE SET status = EXCLUDED.status, error_code = '', error_message = '',"
     + " model = EXCLUDED.model, provider = EXCLUDED.provider, input_tokens = EXCLUDED.input_tokens,"
     + " output_tokens = EXCLUDED.output_tokens, cached_tokens = EXCLUDED.cached_tokens,"
-    + " reasoning_tokens = EXCLUDED.reasoning_tokens, queue_ms = EXCLUDED.queue_ms,"
+    + " reasoning_tokens = EXCLUDED.reasoning_tokens, cost = EXCLUDED.cost,"
+    + " price_version = EXCLUDED.price_version, queue_ms = EXCLUDED.queue_ms,"
     + " provider_ms = EXCLUDED.provider_ms, total_ms = EXCLUDED.total_ms, ended_at = EXCLUDED.ended_at,"
     + " conversation_id = EXCLUDED.conversation_id WHERE tool_calls.status = 'abandoned' RETURNING id"
 )
@@ -203,6 +204,7 @@ def _call(call: EndedCall) -> tuple[Any, ...]:
         *(call.id, call.client_id, call.workspace, call.request_id, call.tool, call.model, call.provider),
         *(call.status.value, call.error_code, call.error_message),
         *(usage.input_tokens, usage.cached_tokens, usage.reasoning_tokens, usage.output_tokens),
+        *(call.cost, call.price_version),
         *(call.queue_ms, call.provider_ms, call.total_ms),
         *(call.correlation_id, call.started_at, call.ended_at),
     )

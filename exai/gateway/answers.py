@@ -1,5 +1,6 @@
 """The last frame of a call: a tool's answer, or the error that took its place, in its envelope."""
 
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -19,10 +20,12 @@ def success(
     *,
     offer: ContinuationOffer | None,
     stored: bool,
+    cost: Decimal | None,
     latency: LatencyMetrics,
 ) -> CallToolResult:
-    """`stored` False: the answer is paid for, but the conversation could not keep it."""
-    usage = usage_metadata(answer.usage)
+    """`stored` False: the answer is paid for, but the conversation could not keep it. `cost` in US dollars; None:
+    unknown."""
+    usage = usage_metadata(answer.usage, cost)
     unstored: dict[str, Any] = {} if stored else {"stored": False}
     if answer.plain:
         text = answer.content
@@ -73,14 +76,14 @@ def error_frame(request_id: RequestId | None, error: HubError) -> ErrorFrame:
     return ErrorFrame(request_id=request_id, error=_body(error))
 
 
-def usage_metadata(usage: Usage) -> dict[str, Any]:
-    """Tokens as the vendor counted them. The cost is unknown as long as the hub has no prices."""
+def usage_metadata(usage: Usage, cost: Decimal | None) -> dict[str, Any]:
+    """Tokens as the vendor counted them, and what they cost in US dollars; None is unknown, which is not free."""
     return {
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
         "cached_tokens": usage.cached_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
-        "cost": None,
+        "cost": None if cost is None else float(cost),
     }
 
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Protocol
 
 import msgspec
@@ -86,6 +87,8 @@ class RunningCall:
         self.conversation_id: int | None = None
         self.model = ""
         self.provider = ""
+        self.cost: Decimal | None = None  # US dollars, once a model has answered
+        self.price_version = ""
         self.queue_s = 0.0
         self.provider_s = 0.0
         self._keep = keep

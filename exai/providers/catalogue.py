@@ -1,4 +1,9 @@
-"""The models of each vendor, as data: the file beside this one, and an operator's own on top."""
+"""The models of each vendor, as data: the file beside this one, and an operator's own on top.
+
+Prices are the vendors' published ones for pay-as-you-go, in US dollars, as they were quoted in November 2026:
+Kimi's from https://platform.moonshot.ai/docs/pricing/chat, GLM's from https://docs.z.ai/guides/overview/pricing.
+`kimi-latest` has none: it is billed by the length of each prompt. `glm-4.5-flash` is free.
+"""
 
 from pathlib import Path
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from exai.protocol.values import Usage
 from exai.providers.base import AnswerEvent, Finished, ModelInfo, ModelRequest, TextDelta
 from exai.providers.images import check_images
+from exai.providers.prices import FREE
 from exai.providers.tokens import estimate_tokens
 
 MODEL = "exai-echo"
@@ -14,7 +15,7 @@ _MOST_PIECES = 64
 class Echo:
     name = "exai"
     is_test = True
-    models = (ModelInfo(id=MODEL, context=1_000_000),)
+    models = (ModelInfo(id=MODEL, context=1_000_000, price=FREE),)
 
     async def ask(self, request: ModelRequest) -> AsyncGenerator[AnswerEvent, None]:
         check_images(request, self.models[0])

@@ -1,6 +1,7 @@
 """The operator's own file of models, checked when the settings are read; exai.providers.catalogue reads it for use."""
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -9,17 +10,40 @@ _MOST_TOLD = 10
 _WORDS = {"missing": "is missing", "extra_forbidden": "there is no such field"}
 
 
-class CatalogueModel(BaseModel):
-    """An entry; the same as `exai.providers.base.ModelInfo`, which lies above the settings."""
+_Dollars = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+
+
+class CataloguePrice(BaseModel):
+    """As `exai.providers.base.Price`: US dollars per million tokens."""
 
     model_config = ConfigDict(extra="forbid")
+
+    input: _Dollars
+    output: _Dollars
+    cached: _Dollars | None = None
+    version: str = Field("", max_length=64)
+
+
+class ModelAbilities(BaseModel):
+    """What an operator may say of a model, in a file or in a setting."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    vision: bool = False
+    thinking: bool = False
+    tools: bool = False
+    web_search: bool = False
+    aliases: tuple[str, ...] = ()
+    price: CataloguePrice | None = None
+    timeout_factor: float = Field(1.0, gt=0, le=100)
+
+
+class CatalogueModel(ModelAbilities):
+    """An entry; the same as `exai.providers.base.ModelInfo`, which lies above the settings."""
 
     id: str = Field(min_length=1)
     context: int = Field(gt=0)
     output: int | None = Field(None, gt=0)
-    vision: bool = False
-    thinking: bool = False
-    aliases: tuple[str, ...] = ()
 
 
 _catalogue = TypeAdapter(dict[str, tuple[CatalogueModel, ...]])

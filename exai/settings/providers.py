@@ -15,20 +15,17 @@ from pydantic import (
     model_validator,
 )
 
-from exai.settings.catalogue_file import check_catalogue
+from exai.settings.catalogue_file import ModelAbilities, check_catalogue
 from exai.settings.server import below_project
 from exai.settings.values import ApiKey, HttpUrl, Json, Seconds
 
 _RESERVED_NAMES = {"kimi", "glm", "exai"}
 
 
-class EndpointModel(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class EndpointModel(ModelAbilities):
     id: str = Field(min_length=1, max_length=200)
     context: int = Field(8192, ge=256, description="Tokens of context.")
     output: int | None = Field(None, ge=1, description="Most tokens of an answer; unknown when absent.")
-    aliases: tuple[str, ...] = ()
 
 
 class Endpoint(BaseModel):
@@ -97,7 +94,9 @@ class ProviderSettings(BaseModel):
         validation_alias="EXAI_ENDPOINTS",
         description="More OpenAI-compatible endpoints, as a JSON list: "
         '`[{"name":"ollama","url":"http://127.0.0.1:11434/v1","key":"","models":["llama3.3"]}]`; '
-        'an endpoint may have `"max_inflight"` (64), a model may also be `{"id","context","output","aliases"}`.',
+        'an endpoint may have `"max_inflight"` (64), a model may also be `{"id","context","output","aliases","vision",'
+        '"thinking","tools","web_search","price"}`, a price `{"input","output","cached"}` in US dollars per million '
+        "tokens.",
     )
     catalogue_file: Annotated[Path, AfterValidator(below_project), AfterValidator(check_catalogue)] | None = Field(
         None,
@@ -114,6 +113,14 @@ class ProviderSettings(BaseModel):
         60,
         validation_alias="EXAI_READ_TIMEOUT_SECS",
         description="Longest silence of a vendor, before its first byte and between bytes, in seconds.",
+    )
+
+    discovery_secs: float = Field(
+        600,
+        ge=0,
+        le=86_400,
+        validation_alias="EXAI_DISCOVERY_SECS",
+        description="How often endpoints are asked which models they offer, in seconds; 0: never.",
     )
 
     @model_validator(mode="after")
