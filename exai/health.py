@@ -38,7 +38,13 @@ async def _missing() -> list[str]:
         unapplied = await _migrations.unapplied()
     except DatabaseAway:
         return ["database: does not answer"]
-    return [f"migrations: {unapplied} to apply; run manage.py migrate"] if unapplied else []
+    if unapplied:
+        return [f"migrations: {unapplied} to apply; run manage.py migrate"]
+    try:
+        await gateway().registry.ready()
+    except DatabaseAway:
+        return ["models: the provider tables have not been read yet"]
+    return []
 
 
 class _Migrations:

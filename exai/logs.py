@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -12,6 +12,7 @@ from structlog.typing import EventDict, WrappedLogger
 from exai.settings.hub import HubSettings
 
 _HIDDEN = "…"
+_learnt: set[str] = set()  # secrets that became known since the start
 _SHORTEST_PASSWORD = 8  # a shorter one of a URL, such as `exai`, is an ordinary word in many lines
 # Chatty below these levels: uvicorn tells of every connection.
 _QUIETER = {
@@ -20,6 +21,11 @@ _QUIETER = {
     "celery": logging.INFO,
     "psycopg.pool": logging.ERROR,
 }
+
+
+def hide_from_logs(secrets: Iterable[str]) -> None:
+    """Hides these as the configured ones are: keys that are kept in the database."""
+    _learnt.update(secret for secret in secrets if secret)
 
 
 def configure_logs(settings: HubSettings) -> None:
@@ -59,7 +65,7 @@ class _SecretRemover:
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
         for key, value in event.items():
             if isinstance(value, str):
-                for secret in self._secrets:
+                for secret in (*self._secrets, *sorted(_learnt, key=len, reverse=True)):
                     value = value.replace(secret, _HIDDEN)
                 event[key] = value
         return event

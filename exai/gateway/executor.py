@@ -27,6 +27,7 @@ from exai.gateway.entrance import Entrance
 from exai.gateway.following import follow_call
 from exai.gateway.hub import HubState
 from exai.gateway.running_call import Caller, CallRequest, RunningCall
+from exai.live_registry.live_registry import LiveRegistry
 from exai.protocol.errors import (
     CallAbandoned,
     CallCancelled,
@@ -38,7 +39,6 @@ from exai.protocol.errors import (
 )
 from exai.protocol.frames import RequestId
 from exai.protocol.values import ContinuationOffer
-from exai.providers.registry import Registry
 from exai.settings.gateway import GatewaySettings
 from exai.tools.base import ToolAnswer
 from exai.tools.context import ToolContext
@@ -59,7 +59,7 @@ class Executor:
         admission: Admission,
         kept: KeptCalls,
         records: CallRecords,
-        registry: Registry,
+        registry: LiveRegistry,
         hub: HubState,
     ) -> None:
         self._settings = settings
@@ -167,6 +167,7 @@ class Executor:
                 answer,
                 offer=offer,
                 stored=stored,
+                cost=call.cost,
                 latency=call.latency(),
             )
             last_frames = call.conclude(result)
@@ -204,18 +205,19 @@ class Executor:
         """The answer, and the seconds that are left of the call's time."""
         timeout_s = self._settings.tool_timeout_secs
         clock = CallClock(call, timeout_s=timeout_s)
-        context = ToolContext(
-            asker=clock,
-            caller=call.request.client,
-            registry=self._registry,
-            hub=self._hub,
-            earlier_turns=conversation.turns if conversation else (),
-            last_model=conversation.model if conversation else "",
-            progress=call.progress,
-            emit=call.chunk if call.streams else None,
-        )
+        context = None
         try:
-            async with clock:
+            async with clock, self._registry.lease() as registry:
+                context = ToolContext(
+                    asker=clock,
+                    caller=call.request.client,
+                    registry=registry,
+                    hub=self._hub,
+                    earlier_turns=conversation.turns if conversation else (),
+                    last_model=conversation.model if conversation else "",
+                    progress=call.progress,
+                    emit=call.chunk if call.streams else None,
+                )
                 answer = await checked.tool.run(checked.arguments, context)
                 return answer, clock.left_s
         except TimeoutError:
@@ -225,9 +227,11 @@ class Executor:
                 f"The call took longer than {timeout_s:g} seconds and was stopped.", timeout_s=timeout_s
             ) from None
         finally:
-            call.provider_s = context.provider_seconds - clock.stood_still_s
             call.queue_s += clock.stood_still_s
-            call.provider, call.model = context.provider_name, context.model_name
+            if context is not None:
+                call.provider_s = context.provider_seconds - clock.stood_still_s
+                call.provider, call.model = context.provider_name, context.model_name
+                call.cost, call.price_version = context.spending.cost, context.spending.price_version
 
     async def _keep(
         self, call: RunningCall, answer: ToolAnswer, conversation: ConversationSoFar | None, time_left_s: float

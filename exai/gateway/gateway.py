@@ -3,6 +3,7 @@
 from functools import cache
 
 import msgspec
+from django.conf import settings as django_settings
 
 from exai.calls.admission import Admission
 from exai.calls.kept_calls import KeptCalls
@@ -17,11 +18,11 @@ from exai.gateway.executor import Executor
 from exai.gateway.hub import HubState
 from exai.gateway.presence import Presence
 from exai.gateway.reaper import Reaper
+from exai.live_registry.live_registry import LiveRegistry
 from exai.protocol.frames import ToolDescription
 from exai.settings.hub import HubSettings, hub_settings
 from exai.tools.input_schema import input_schema
 from exai.tools.table import TOOLS
-from exai.wiring import build_registry, unconfigured_vendors
 
 
 class Gateway:
@@ -40,14 +41,16 @@ class Gateway:
             longest_wait_s=settings.capacity_wait_secs,
             most_waiting=settings.max_waiting,
         )
-        self.registry = build_registry(settings, slots)
+        self.registry = LiveRegistry(
+            settings=settings, database=self.database, slots=slots, hub_secret=django_settings.SECRET_KEY
+        )
         self.presence = Presence(settings=settings, database=self.database, link=self.link, process=self.process)
         self.hub = HubState(
             database=self.database,
             link=self.link,
             presence=self.presence,
             capacity=settings.global_max_inflight,
-            unconfigured_vendors=unconfigured_vendors(settings),
+            registry=self.registry,
         )
         self.admission = Admission(
             self.link,

@@ -10,6 +10,7 @@ from conversations.statements import recent_failures
 from exai.calls.redis_link import RedisAway, RedisLink, RedisRefused
 from exai.database import Database, DatabaseAway
 from exai.gateway.presence import Presence
+from exai.live_registry.live_registry import LiveRegistry
 from exai.tools.table import TOOLS
 
 _PATIENCE_S = 2.0
@@ -25,16 +26,25 @@ class HubState:
         link: RedisLink,
         presence: Presence,
         capacity: int,
-        unconfigured_vendors: dict[str, str],
+        registry: LiveRegistry,
+        breaker_state: Callable[[str], str] = lambda provider: "unknown",
     ) -> None:
         self.started_at = datetime.now(UTC)
-        self.unconfigured_vendors = unconfigured_vendors
         self.draining = False
         self.calls_in_flight = 0
         self.capacity = capacity  # calls in flight, in all processes
         self._database = database
         self._link = link
         self._presence = presence
+        self._registry = registry
+        self._breaker_state = breaker_state
+
+    @property
+    def unconfigured_vendors(self) -> dict[str, str]:
+        return self._registry.unconfigured_vendors
+
+    def breaker_state(self, provider: str) -> str:
+        return self._breaker_state(provider)
 
     @property
     def connections(self) -> int:

@@ -1,3 +1,17 @@
 from exai.models.api_client import ApiClient, Scope
+from exai.models.model_price import ModelPrice
+from exai.models.model_route import ModelRoute, RouteName
+from exai.models.provider_endpoint import ProviderEndpoint
+from exai.models.provider_model import ProviderModel
+from exai.models.provider_revision import ProviderRevision
 
-__all__ = ["ApiClient", "Scope"]
+__all__ = [
+    "ApiClient",
+    "ModelPrice",
+    "ModelRoute",
+    "ProviderEndpoint",
+    "ProviderModel",
+    "ProviderRevision",
+    "RouteName",
+    "Scope",
+]

@@ -88,13 +88,19 @@ class KimiDialect(Dialect):
 
 
 def kimi(
-    *, key: str, base_url: str, models: Sequence[ModelInfo], connect_timeout_s: float, read_timeout_s: float
+    *,
+    key: str,
+    base_url: str,
+    models: Sequence[ModelInfo],
+    connect_timeout_s: float,
+    read_timeout_s: float,
+    key_setting: str = KEY_SETTING,
 ) -> OpenAICompatible:
     return OpenAICompatible(
         name=NAME,
         base_url=base_url,
         key=key,
-        key_setting=KEY_SETTING,
+        key_setting=key_setting,
         models=models,
         connect_timeout_s=connect_timeout_s,
         read_timeout_s=read_timeout_s,

@@ -1,6 +1,6 @@
 """Which provider serves which model. Built once, after all providers are there; never changed afterwards."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -17,18 +17,30 @@ class ServedModel(msgspec.Struct, frozen=True):
 
 class Registry:
     """Models by id and alias, in lower case; where two providers offer one name the earlier has it, and
-    `provider/model` names either. An id that is spelt as another provider's `provider/model` stands back for it."""
+    `provider/model` names either. An id that is spelt as another provider's `provider/model` stands back for it, and
+    a model that an endpoint merely offers for those that somebody listed.
 
-    def __init__(self, providers: Sequence[Provider]) -> None:
+    `routes`: the operator's, name -> models by preference. `problems`: why an endpoint is off, in words. `disabled`:
+    providers that an operator switched off."""
+
+    def __init__(
+        self,
+        providers: Sequence[Provider],
+        *,
+        routes: Mapping[str, tuple[str, ...]] | None = None,
+        problems: Sequence[str] = (),
+        disabled: Sequence[str] = (),
+    ) -> None:
         self.providers = tuple(providers)
+        self.routes: Mapping[str, tuple[str, ...]] = routes or {}
+        self.problems = tuple(problems)
+        self.disabled = tuple(disabled)
         self._by_name: dict[str, ServedModel] = {}
         self._by_qualified_name: dict[str, ServedModel] = {}
-        for provider in providers:
-            for info in provider.models:
-                served = ServedModel(provider, info)
-                for name in (info.id, *info.aliases):
-                    self._by_name.setdefault(name.lower(), served)
-                    self._by_qualified_name.setdefault(f"{provider.name}/{name}".lower(), served)
+        for served in sorted(self, key=lambda served: not served.info.listed):
+            for name in (served.info.id, *served.info.aliases):
+                self._by_name.setdefault(name.lower(), served)
+                self._by_qualified_name.setdefault(f"{served.provider.name}/{name}".lower(), served)
 
     def __iter__(self) -> Iterator[ServedModel]:
         """Every model once a provider, in order of preference."""
@@ -50,8 +62,8 @@ class Registry:
         return served
 
     def automatic(self) -> ServedModel:
-        """The first model of the first real provider; the test model when there is no other."""
-        return min(self, key=lambda served: served.provider.is_test)
+        """The first listed model of the first real provider; the test model when there is no other."""
+        return min(self, key=lambda served: (served.provider.is_test, not served.info.listed))
 
     async def close(self) -> None:
         for provider in self.providers:

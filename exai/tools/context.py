@@ -24,6 +24,7 @@ from exai.providers.base import (
 from exai.providers.registry import AUTO, Registry, ServedModel
 from exai.providers.tokens import TOKENS_PER_MESSAGE, estimate_tokens
 from exai.tools.history import newest_that_fit
+from exai.tools.spending import Spending
 
 _DEFAULT_ANSWER_TOKENS = 4096  # kept free for the answer where a model's limit is unknown
 
@@ -54,6 +55,10 @@ class Hub(Protocol):
         ...
 
     def tool_names(self) -> list[str]: ...
+    def breaker_state(self, provider: str) -> str:
+        """closed, open or half-open; unknown where nothing watches."""
+        ...
+
     async def components(self) -> dict[str, dict[str, Any]]: ...
     async def recent_failures(self, *, workspace: str, most: int) -> list[dict[str, Any]]:
         """Failed calls of the last hour in a workspace, newest first. Raises `ServiceUnavailable` while the database
@@ -94,6 +99,7 @@ class ToolContext:
         self.hub = hub
         self.progress = progress
         self.provider_seconds = 0.0
+        self.spending = Spending()
         self.provider_name = ""
         self.model_name = ""
         self._earlier_turns = earlier_turns
@@ -145,6 +151,9 @@ class ToolContext:
                         finished: Finished = event
         finally:
             self.provider_seconds += time.perf_counter() - started
+        self.spending.add(
+            model=f"{served.provider.name}/{served.info.id}", usage=finished.usage, price=served.info.price
+        )
         return ModelAnswer(
             text="".join(text),
             reasoning="".join(reasoning),

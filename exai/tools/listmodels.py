@@ -1,10 +1,16 @@
-"""listmodels: which models can be asked, and which keys are missing for more."""
+"""listmodels: which models can be asked, what they can do and cost, and what is missing for more."""
 
+from functools import lru_cache
+
+import msgspec
 from pydantic import Field
 
-from exai.providers.registry import ServedModel
+from exai.providers.base import Price
+from exai.providers.registry import Registry, ServedModel
 from exai.tools.base import Tool, ToolAnswer, ToolInput, plain_json
 from exai.tools.context import ToolContext
+
+_HEALTHY = {"closed": True, "half-open": False, "open": False}  # anything else is not known
 
 
 class ListModelsInput(ToolInput):
@@ -13,21 +19,33 @@ class ListModelsInput(ToolInput):
 
 class ListModels(Tool[ListModelsInput]):
     name = "listmodels"
-    description = "List the models that can be named in `model`: provider, context, abilities, aliases."
+    description = "List the models that can be named in `model`: provider, context, abilities, price, aliases."
     input_model = ListModelsInput
 
     async def run(self, arguments: ListModelsInput, context: ToolContext) -> ToolAnswer:
-        models = [_described(served) for served in context.registry]
+        registry = context.registry
+        states = {provider.name: context.hub.breaker_state(provider.name) for provider in registry.providers}
         return plain_json(
             {
-                "models": models,
-                "auto": context.registry.automatic().info.id,
-                "configured_providers": [provider.name for provider in context.registry.providers],
+                "models": _described_models(registry),
+                "auto": registry.automatic().info.id,
+                "configured_providers": list(states),
+                "providers": [
+                    {"name": name, "healthy": _HEALTHY.get(state), "breaker": state} for name, state in states.items()
+                ],
+                "disabled_providers": list(registry.disabled),
+                "problems": list(registry.problems),
                 "not_configured": [
                     {"provider": vendor, "set": setting} for vendor, setting in context.hub.unconfigured_vendors.items()
                 ],
             }
         )
+
+
+@lru_cache(maxsize=1)
+def _described_models(registry: Registry) -> msgspec.Raw:
+    """Put into words once a registry: an endpoint may offer hundreds."""
+    return msgspec.Raw(msgspec.json.encode([_described(served) for served in registry]))
 
 
 def _described(served: ServedModel) -> dict[str, object]:
@@ -39,6 +57,18 @@ def _described(served: ServedModel) -> dict[str, object]:
         "output_tokens": info.output,
         "vision": info.vision,
         "thinking": info.thinking,
+        "tools": info.tools,
+        "web_search": info.web_search,
+        "price": _price(info.price),
         "aliases": list(info.aliases),
+        "listed": info.listed,
         "test_model": served.provider.is_test,
     }
+
+
+def _price(price: Price | None) -> object:
+    """In US dollars per million tokens."""
+    if price is None:
+        return "unknown"
+    cached = price.input if price.cached is None else price.cached
+    return {"input": price.input, "cached": cached, "output": price.output, "version": price.version}

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from exai.provider_config.plans import plan_providers
 from exai.providers.base import Asker
 from exai.providers.echo import MODEL
 from exai.providers.registry import Registry
 from exai.settings.hub import parse
-from exai.wiring import build_registry, unconfigured_vendors
+from exai.wiring import build_registry
 from tests.providers.asking import answer, provider_failure_of, question
 from tests.upstream import Upstream
 
@@ -77,9 +78,9 @@ async def test_each_key_adds_its_vendor_with_all_its_models() -> None:
         assert built.automatic().info.id == "glm-4.6"
 
 
-async def test_the_vendors_whose_key_is_missing_are_named_with_its_setting() -> None:
-    assert unconfigured_vendors(parse({})) == {"kimi": "MOONSHOT_API_KEY", "glm": "ZAI_API_KEY"}
-    assert unconfigured_vendors(parse({"KIMI_API_KEY": "k"})) == {"glm": "ZAI_API_KEY"}
+def test_the_vendors_whose_key_is_missing_are_named_with_its_setting() -> None:
+    assert plan_providers(parse({}), {}).unconfigured == {"kimi": "MOONSHOT_API_KEY", "glm": "ZAI_API_KEY"}
+    assert plan_providers(parse({"KIMI_API_KEY": "k"}), {}).unconfigured == {"glm": "ZAI_API_KEY"}
 
 
 @pytest.mark.parametrize(

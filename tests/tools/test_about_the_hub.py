@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from exai.providers.base import ModelInfo
+from exai.providers.base import ModelInfo, Price
 from exai.providers.echo import MODEL as TEST_MODEL
 from exai.providers.echo import Echo
 from exai.providers.registry import Registry
@@ -33,8 +33,9 @@ async def test_version_says_which_hub_this_is(run: Run) -> None:
     assert content["started_at"] == "2026-01-02T03:04:05+00:00"
 
 
-async def test_listmodels_lists_each_model_with_its_abilities(serving: MakeRegistry) -> None:
-    model = ModelInfo("big", 64_000, output=4000, vision=True, thinking=True, aliases=("large",))
+async def test_listmodels_lists_each_model_with_its_abilities_and_price(serving: MakeRegistry) -> None:
+    price = Price(input=0.6, output=2.5, cached=0.15, version="2026-11")
+    model = ModelInfo("big", 64_000, output=4000, vision=True, thinking=True, aliases=("large",), price=price)
     content = await said(Run(serving(model)), "listmodels")
     assert content["models"][0] == {
         "id": "big",
@@ -43,7 +44,11 @@ async def test_listmodels_lists_each_model_with_its_abilities(serving: MakeRegis
         "output_tokens": 4000,
         "vision": True,
         "thinking": True,
+        "tools": False,
+        "web_search": False,
+        "price": {"input": 0.6, "cached": 0.15, "output": 2.5, "version": "2026-11"},
         "aliases": ["large"],
+        "listed": True,
         "test_model": False,
     }
     assert [(listed["id"], listed["test_model"]) for listed in content["models"]] == [
@@ -53,6 +58,36 @@ async def test_listmodels_lists_each_model_with_its_abilities(serving: MakeRegis
     assert content["auto"] == "big"
     assert content["configured_providers"] == ["vendor", "exai"]
     assert content["not_configured"] == [{"provider": "glm", "set": "ZAI_API_KEY"}]
+
+
+async def test_listmodels_tells_an_unknown_price_from_a_free_one_and_what_nobody_listed(
+    serving: MakeRegistry,
+) -> None:
+    free = Price(input=0, output=0, version="free")
+    models = [ModelInfo("new", 8192, listed=False), ModelInfo("free", 8192, price=free), ModelInfo("known", 8192)]
+    content = await said(Run(serving(*models)), "listmodels")
+    assert [(listed["id"], listed["price"], listed["listed"]) for listed in content["models"][:3]] == [
+        ("new", "unknown", False),
+        ("free", {"input": 0, "cached": 0, "output": 0, "version": "free"}, True),
+        ("known", "unknown", True),
+    ]
+    assert content["auto"] == "free"
+
+
+@pytest.mark.parametrize(
+    ("state", "healthy"), [("closed", True), ("open", False), ("half-open", False), ("unknown", None)]
+)
+async def test_listmodels_says_whether_a_provider_is_healthy(
+    serving: MakeRegistry, state: str, healthy: bool | None
+) -> None:
+    run = Run(serving(ModelInfo("big", 1000)), hub=QuietHub(breakers={"vendor": state}))
+    assert (await said(run, "listmodels"))["providers"][0] == {"name": "vendor", "healthy": healthy, "breaker": state}
+
+
+async def test_listmodels_says_what_is_off_and_why() -> None:
+    registry = Registry([Echo()], problems=["The endpoint a is off."], disabled=["b"])
+    content = await said(Run(registry), "listmodels")
+    assert (content["problems"], content["disabled_providers"]) == (["The endpoint a is off."], ["b"])
 
 
 async def test_status_says_how_the_hub_is(run: Run) -> None:

@@ -1,0 +1,1 @@
+"""The registry of a web process, kept up to date while calls run."""
