@@ -31,6 +31,15 @@ NAVIGATION = [
         ],
     },
     {
+        "title": "Models",
+        "items": [
+            _item("Endpoints", "hub", "admin:exai_providerendpoint_changelist", model="exai.providerendpoint"),
+            _item("Models", "neurology", "admin:exai_providermodel_changelist", model="exai.providermodel"),
+            _item("Prices", "payments", "admin:exai_modelprice_changelist", model="exai.modelprice"),
+            _item("Routes", "alt_route", "admin:exai_modelroute_changelist", model="exai.modelroute"),
+        ],
+    },
+    {
         "title": "Access",
         "items": [
             _item("Clients", "key", "admin:exai_apiclient_changelist", model="exai.apiclient"),

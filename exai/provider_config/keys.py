@@ -1,0 +1,11 @@
+"""The keys of endpoints that are kept in the database."""
+
+from django.conf import settings
+
+from exai.models import ProviderEndpoint
+from exai.sealing import seal
+
+
+def endpoint_set_key(*, endpoint: ProviderEndpoint, key: str) -> None:
+    """Seals the key into the row, which is not saved; an empty one is taken out of it."""
+    endpoint.sealed_key = seal(key, secret=settings.SECRET_KEY, endpoint=endpoint.name) if key else ""

@@ -1,0 +1,61 @@
+"""What is configured of each endpoint, from the environment and from the tables, for people to see. Holds no key."""
+
+from typing import NamedTuple
+
+from django.conf import settings as django_settings
+from django.db import connection
+
+from exai.provider_config.plans import plan_providers
+from exai.provider_config.tables import TABLES, parse_tables
+from exai.providers.catalogue import load_catalogue
+from exai.settings.providers import ProviderSettings
+
+
+class EndpointOverview(NamedTuple):
+    """`state`: in words, why it is off, or empty when it is in use."""
+
+    name: str
+    sources: str
+    url: str
+    has_key: bool
+    max_inflight: int | None
+    models: int
+    state: str
+
+
+def endpoints_overview(settings: ProviderSettings) -> list[EndpointOverview]:
+    """Every endpoint that the environment or a row names, and the vendors, whether used or not."""
+    with connection.cursor() as cursor:
+        cursor.execute(TABLES)
+        tables = parse_tables(cursor.fetchone()[0])
+    plans = plan_providers(
+        settings, load_catalogue(settings.catalogue_file), tables=tables, hub_secret=django_settings.SECRET_KEY
+    )
+    used = {plan.name: plan for plan in plans.providers}
+    rows = {row.name: row for row in tables.endpoints}
+    keyed = {name for name, key in (("kimi", settings.kimi_api_key), ("glm", settings.glm_api_key)) if key}
+    environment = [*sorted(keyed), *(endpoint.name for endpoint in settings.endpoints)]
+    described = []
+    for name in dict.fromkeys(("kimi", "glm", *environment, *sorted(rows))):
+        sources = [word for word, names in (("environment", environment), ("this table", rows)) if name in names]
+        plan = used.get(name)
+        described.append(
+            EndpointOverview(
+                name=name,
+                sources=" and ".join(sources) or "–",
+                url=plan.base_url if plan else rows[name].url if name in rows else "",
+                has_key=bool(plan.key if plan else name in rows and rows[name].sealed_key),
+                max_inflight=plan.max_inflight if plan else None,
+                models=len(plan.models) if plan else 0,
+                state=_state(name, plans.disabled, plans.unconfigured, plans.problems) if plan is None else "",
+            )
+        )
+    return described
+
+
+def _state(name: str, disabled: tuple[str, ...], unconfigured: dict[str, str], problems: tuple[str, ...]) -> str:
+    if name in disabled:
+        return "Disabled."
+    if name in unconfigured:
+        return f"No key: set {unconfigured[name]}, or enter one here."
+    return next((problem for problem in problems if f"The endpoint {name} " in problem), "")
