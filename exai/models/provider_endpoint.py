@@ -22,7 +22,8 @@ def base_url(value: str) -> None:
     try:
         _http_url.validate_python(value)
     except InvalidUrl as error:
-        raise ValidationError(error.errors()[0]["msg"].removeprefix("Value error, ").capitalize() + ".") from None
+        reason = error.errors(include_url=False, include_input=False)[0]["msg"].removeprefix("Value error, ")
+        raise ValidationError(f"It {reason}.") from None
 
 
 class ProviderEndpoint(models.Model):
