@@ -42,10 +42,13 @@ class Discoveries:
             return
         wanted = {plan.name: _Target(plan.base_url, plan.key) for plan in plans}
         for name, (target, task) in list(self._asking.items()):
-            if wanted.get(name) != target:
+            now = wanted.get(name)
+            if now != target:
                 task.cancel()
                 del self._asking[name]
-                self._offered.pop(name, None)
+                # With a new key it offers what it did, until it says otherwise.
+                if now is None or now.base_url != target.base_url:
+                    self._offered.pop(name, None)
         for name, target in wanted.items():
             if name not in self._asking:
                 self._asking[name] = target, asyncio.create_task(self._keep_asking(name, target))
