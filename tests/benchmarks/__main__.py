@@ -18,6 +18,7 @@ from tests.benchmarks.latency import (
     measure_first_chunk,
     measure_half_of_capacity,
     measure_list_tools,
+    measure_listmodels,
     measure_one_connection,
 )
 from tests.benchmarks.memory import measure_memory
@@ -60,6 +61,7 @@ async def _run_round(
             await measure_half_of_capacity(setting, capacity)
             await measure_first_chunk(setting)
             await measure_list_tools(setting)
+            await measure_listmodels(setting)
             await measure_parallel_chats(setting)
             await measure_version_during_a_long_call(setting)
             await measure_chunks(setting)

@@ -59,6 +59,8 @@ FIGURES = (
     Figure("memory_per_connection", "memory an idle connection", "KB", ECHO, below=45),
     Figure("list_tools_p50", "list_tools, p50", "ms", f"{ECHO} of as many bytes"),
     Figure("list_tools_bytes", "  its size", "bytes"),
+    Figure("listmodels_p50", "listmodels, p50", "ms", below=20),
+    Figure("listmodels_p99", "  p99", "ms", below=20),
     Figure("parallel_chats", "9 chats at once, upstream of 200 ms", "s", UPSTREAM, below=0.25),
     Figure("version_slowest", "slowest version during a long call", "ms", "while idle", below=20),
 )

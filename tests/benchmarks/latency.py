@@ -81,6 +81,15 @@ async def measure_list_tools(setting: Setting) -> None:
     await echo.close()
 
 
+async def measure_listmodels(setting: Setting) -> None:
+    for hub in setting.hubs:
+        connection = await hub.connect()
+        latencies = await in_sequence(partial(connection.call, "listmodels", {}), setting.plan.listings)
+        for percent in (50, 99):
+            setting.samples.add(f"listmodels_p{percent}", hub.side, percentile(latencies, percent) * 1000)
+        await connection.close()
+
+
 async def _first_chunks(ask: Request, count: int) -> list[float]:
     latencies = []
     for _ in range(count):
