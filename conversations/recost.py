@@ -42,23 +42,26 @@ class PriceBook:
 
     def __init__(self, catalogue: Mapping[str, Sequence[ModelInfo]]) -> None:
         self._listed = {
-            (provider, info.id): info.price for provider, models in catalogue.items() for info in models if info.price
+            (provider, info.id.lower()): info.price
+            for provider, models in catalogue.items()
+            for info in models
+            if info.price
         }
         self._rows: dict[tuple[str, str], list[tuple[datetime, Price]]] = defaultdict(list)
         for row in ModelPrice.objects.order_by("effective_from"):
             cached = None if row.cached is None else float(row.cached)
             price = Price(input=float(row.input), output=float(row.output), cached=cached, version=row.version)
-            self._rows[row.provider, row.model_id].append((row.effective_from, price))
+            self._rows[row.provider, row.model_id.lower()].append((row.effective_from, price))
 
     def at(self, provider: str, model: str, moment: datetime) -> Price | None:
         """The operator's price that was in force then."""
-        rows = self._rows.get((provider, model), [])
+        rows = self._rows.get((provider, model.lower()), [])
         place = bisect_right(rows, moment, key=lambda row: row[0])
         return rows[place - 1][1] if place else None
 
     def listed(self, provider: str, model: str) -> Price | None:
         """The catalogue's price."""
-        return self._listed.get((provider, model))
+        return self._listed.get((provider, model.lower()))
 
 
 def calls_recost(

@@ -110,13 +110,24 @@ class ProviderEndpointAdmin(ModelAdmin):  # type: ignore[misc]
         return super().changelist_view(request, {**(extra_context or {}), **overview})
 
 
+class OfEndpoint(ModelAdmin):  # type: ignore[misc]
+    """Rows about an endpoint that may have none itself."""
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if obj.provider not in {endpoint.name for endpoint in endpoints_overview(hub_settings())}:
+            self.message_user(
+                request, f"There is no endpoint {obj.provider}: this does nothing until there is.", messages.WARNING
+            )
+
+
 class ProviderModelForm(ModelForm):  # type: ignore[type-arg]
     def clean_aliases(self) -> list[str] | None:
         return self.cleaned_data["aliases"] or None
 
 
 @admin.register(ProviderModel)
-class ProviderModelAdmin(ModelAdmin):  # type: ignore[misc]
+class ProviderModelAdmin(OfEndpoint):
     form = ProviderModelForm
     list_display = ("model_id", "provider", "enabled", "context", "output", "vision", "thinking", "tools", "web_search")
     list_filter = ("provider", "enabled")
@@ -128,7 +139,7 @@ class ProviderModelAdmin(ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(ModelPrice)
-class ModelPriceAdmin(ModelAdmin):  # type: ignore[misc]
+class ModelPriceAdmin(OfEndpoint):
     """A price that is wrong is deleted and entered anew; `manage.py recost` corrects the calls that it was used for."""
 
     list_display = ("model_id", "provider", "version", "effective_from", "input", "cached", "output")

@@ -22,6 +22,7 @@ from exai.providers.catalogue import load_catalogue
 from exai.providers.registry import Registry
 from exai.providers.slots import ProviderSlots
 from exai.settings.providers import ProviderSettings
+from exai.tools.listmodels import described_models
 from exai.wiring import build_provider, registry_of
 
 logger = logging.getLogger(__name__)
@@ -158,7 +159,9 @@ class LiveRegistry:
         built = {
             plan: before.get(plan) or build_provider(plan, self._settings, self._slots) for plan in plans.providers
         }
-        return tables, plans, built, registry_of(plans, list(built.values()))
+        registry = registry_of(plans, list(built.values()))
+        described_models(registry)
+        return tables, plans, built, registry
 
     def _swap(self, new: _Generation) -> None:
         old, self._current = self._current, new

@@ -1,6 +1,7 @@
 """What an answer costs: the one formula, in US dollars."""
 
 from decimal import Decimal
+from functools import lru_cache
 
 from exai.protocol.values import Usage
 from exai.providers.base import Price
@@ -30,5 +31,6 @@ def cost_of(usage: Usage, price: Price | None) -> Decimal | None:
     return (sum_of_rates / _MILLION).quantize(_STORED)
 
 
+@lru_cache(maxsize=1024)
 def _decimal(rate: float) -> Decimal:
     return Decimal(str(rate))

@@ -27,7 +27,7 @@ class ListModels(Tool[ListModelsInput]):
         states = {provider.name: context.hub.breaker_state(provider.name) for provider in registry.providers}
         return plain_json(
             {
-                "models": _described_models(registry),
+                "models": described_models(registry),
                 "auto": registry.automatic().info.id,
                 "configured_providers": list(states),
                 "providers": [
@@ -42,9 +42,9 @@ class ListModels(Tool[ListModelsInput]):
         )
 
 
-@lru_cache(maxsize=1)
-def _described_models(registry: Registry) -> msgspec.Raw:
-    """Put into words once a registry: an endpoint may offer hundreds."""
+@lru_cache(maxsize=2)
+def described_models(registry: Registry) -> msgspec.Raw:
+    """JSON, made once a registry: a thousand models take milliseconds. Whoever makes a registry calls this first."""
     return msgspec.Raw(msgspec.json.encode([_described(served) for served in registry]))
 
 

@@ -74,6 +74,13 @@ def test_each_call_costs_what_was_valid_when_it_began(make_call: MakeCall) -> No
     assert (cost(early), cost(across), cost(late)) == ((4, "first"), (4, "first"), (6, "second"))
 
 
+def test_a_model_is_known_in_any_case(make_call: MakeCall) -> None:
+    price("v", 2, days_ago=20, model_id="K")
+    call = make_call()
+    run()
+    assert cost(call) == (4, "v")
+
+
 def test_the_classes_of_tokens_are_priced_apart(make_call: MakeCall) -> None:
     price("v", 2, days_ago=20, output=10, cached=1)
     call = make_call(cached_tokens=500_000, reasoning_tokens=900_000)

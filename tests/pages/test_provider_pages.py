@@ -174,7 +174,10 @@ def test_endpoints_are_disabled_and_enabled_from_the_list_and_it_is_written_down
 
 def test_a_model_says_only_what_is_filled_in(operator: Browser, name: str, database: psycopg.Connection) -> None:
     fields = {"provider": name, "model_id": "m", "enabled": "on", "vision": "true", "thinking": "unknown"}
-    submit(operator, "/admin/exai/providermodel/add/", **fields, tools="unknown", web_search="false", context="9000")
+    _, page = submit(
+        operator, "/admin/exai/providermodel/add/", **fields, tools="unknown", web_search="false", context="9000"
+    )
+    assert f"There is no endpoint {name}" in page
     saved = database.execute(
         "SELECT context, output, vision, thinking, web_search, aliases FROM provider_models WHERE provider = %s",
         (name,),

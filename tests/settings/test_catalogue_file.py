@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from exai.providers.base import Price
 from exai.providers.catalogue import load_catalogue
 from exai.settings.hub import ConfigurationError, parse
 from exai.settings.server import PROJECT_DIR
@@ -28,6 +29,30 @@ def test_a_file_that_is_right_is_taken(file: Path) -> None:
     file.write_text(json.dumps({"kimi": [model, {"id": "n", "context": 2}], "glm": []}))
     assert parse({NAME: str(file)}).catalogue_file == file
     assert len(load_catalogue(file)["kimi"]) == len(load_catalogue()["kimi"]) + 2
+
+
+def test_abilities_and_a_price_are_taken(file: Path) -> None:
+    price = {"input": 0.6, "output": 2, "cached": None, "version": "v"}
+    model = {"id": "m", "context": 1, "tools": True, "web_search": True, "timeout_factor": 2.5, "price": price}
+    file.write_text(json.dumps({"mine": [model]}))
+    assert parse({NAME: str(file)}).catalogue_file == file
+    (read,) = load_catalogue(file)["mine"]
+    assert (read.tools, read.web_search, read.timeout_factor) == (True, True, 2.5)
+    assert read.price == Price(input=0.6, output=2, version="v")
+
+
+@pytest.mark.parametrize(
+    ("price", "wrong"),
+    [
+        ({"input": -1, "output": 1}, "glm[0].price.input: should be greater than or equal to 0"),
+        ({"input": 1}, "glm[0].price.output: is missing"),
+        ({"input": 1, "output": "much"}, "glm[0].price.output: should be a valid number"),
+        ({"input": 1, "output": 1, "per": "token"}, "glm[0].price.per: there is no such field"),
+    ],
+)
+def test_a_price_that_makes_no_sense_is_named_with_its_place(file: Path, price: object, wrong: str) -> None:
+    file.write_text(json.dumps({"glm": [{"id": "a", "context": 1, "price": price}]}))
+    assert wrong in problems(file)[0]
 
 
 def test_the_built_in_catalogue_is_of_that_form() -> None:

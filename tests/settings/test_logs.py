@@ -9,7 +9,7 @@ from io import StringIO
 
 import pytest
 
-from exai.logs import configure_logs
+from exai.logs import configure_logs, hide_from_logs
 from exai.settings.hub import parse
 
 SECRETS = {
@@ -122,3 +122,12 @@ def test_chatty_libraries_are_quieter(level: str) -> None:
     logging.getLogger("uvicorn.error").info("connection open")
     logging.getLogger("psycopg.pool").warning("reconnecting")
     assert lines.getvalue() == ""
+
+
+@pytest.mark.parametrize("log_format", FORMATS)
+def test_a_secret_that_became_known_later_leaves_no_trace_either(log_format: str) -> None:
+    lines = configured(EXAI_LOG_FORMAT=log_format)
+    hide_from_logs(["sk-of-the-admin-0123456789", ""])
+    logger.warning("with %s", {"authorization": "Bearer sk-of-the-admin-0123456789"})
+    assert "sk-of-the-admin" not in lines.getvalue()
+    assert "with" in lines.getvalue()
