@@ -23,6 +23,7 @@ from exai.protocol.frames import ToolDescription
 from exai.settings.hub import HubSettings, hub_settings
 from exai.tools.input_schema import input_schema
 from exai.tools.table import TOOLS
+from exai.wiring import Wiring
 
 
 class Gateway:
@@ -42,7 +43,10 @@ class Gateway:
             most_waiting=settings.max_waiting,
         )
         self.registry = LiveRegistry(
-            settings=settings, database=self.database, slots=slots, hub_secret=django_settings.SECRET_KEY
+            settings=settings,
+            database=self.database,
+            wiring=Wiring(settings, slots),
+            hub_secret=django_settings.SECRET_KEY,
         )
         self.presence = Presence(settings=settings, database=self.database, link=self.link, process=self.process)
         self.hub = HubState(

@@ -20,10 +20,9 @@ from exai.provider_config.tables import REVISION, TABLES, ProviderTables, parse_
 from exai.providers.base import Provider
 from exai.providers.catalogue import load_catalogue
 from exai.providers.registry import Registry
-from exai.providers.slots import ProviderSlots
 from exai.settings.providers import ProviderSettings
 from exai.tools.listmodels import described_models
-from exai.wiring import build_provider, registry_of
+from exai.wiring import Wiring
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +45,10 @@ class LiveRegistry:
     """Belongs to the event loop that uses it first. Raises `CatalogueError` when it is made and the catalogue file is
     wrong."""
 
-    def __init__(
-        self, *, settings: ProviderSettings, database: Database, slots: ProviderSlots, hub_secret: str
-    ) -> None:
+    def __init__(self, *, settings: ProviderSettings, database: Database, wiring: Wiring, hub_secret: str) -> None:
         self._settings = settings
         self._database = database
-        self._slots = slots
+        self._wiring = wiring
         self._hub_secret = hub_secret
         self._catalogue = load_catalogue(settings.catalogue_file)
         self._current: _Generation | None = None
@@ -156,10 +153,8 @@ class LiveRegistry:
             hub_secret=self._hub_secret,
         )
         before = self._current.built if self._current else {}
-        built = {
-            plan: before.get(plan) or build_provider(plan, self._settings, self._slots) for plan in plans.providers
-        }
-        registry = registry_of(plans, list(built.values()))
+        built = {plan: before.get(plan) or self._wiring.provider(plan) for plan in plans.providers}
+        registry = self._wiring.registry(plans, list(built.values()))
         described_models(registry)
         return tables, plans, built, registry
 

@@ -14,6 +14,7 @@ from exai.provider_config.plans import ProviderPlan
 from exai.providers.base import AnswerEvent, ModelRequest, Provider
 from exai.providers.registry import Registry
 from exai.settings.hub import parse
+from exai.wiring import Wiring
 from tests.providers.test_wiring import CountedSlots
 
 _PATIENCE_S = 5.0
@@ -36,12 +37,9 @@ class Planned:
         self.closed = True
 
 
-@pytest.fixture(autouse=True)
-def _planned(monkeypatch: pytest.MonkeyPatch) -> None:
-    def build(plan: ProviderPlan, *_: object) -> Provider:
+class PlannedWiring(Wiring):
+    def provider(self, plan: ProviderPlan) -> Provider:
         return Planned(plan)
-
-    monkeypatch.setattr(live_registry, "build_provider", build)
 
 
 @pytest.fixture
@@ -59,10 +57,11 @@ def rows(database: psycopg.Connection) -> Iterator[Callable[[str], None]]:
 @pytest.fixture
 async def registries(hub_database_url: str) -> AsyncIterator[LiveRegistry]:
     database = Database(hub_database_url, pool_size=2)
+    settings = parse({"MOONSHOT_API_KEY": "sk-kimi", "EXAI_DISCOVERY_SECS": "0"})
     made = LiveRegistry(
-        settings=parse({"MOONSHOT_API_KEY": "sk-kimi", "EXAI_DISCOVERY_SECS": "0"}),
+        settings=settings,
         database=database,
-        slots=CountedSlots(),
+        wiring=PlannedWiring(settings, CountedSlots()),
         hub_secret="the hub's secret, of 32 characters and more",
     )
     yield made
@@ -168,9 +167,9 @@ async def test_before_the_tables_are_read_there_is_no_registry_rather_than_half_
 ) -> None:
     monkeypatch.setattr(live_registry, "_FIRST_LOAD_PATIENCE_S", 0.2)
     database = Database("postgresql://nobody@/nothing?host=/nonexistent", pool_size=1)
-    registries = LiveRegistry(
-        settings=parse({"MOONSHOT_API_KEY": "sk-kimi"}), database=database, slots=CountedSlots(), hub_secret="x" * 32
-    )
+    settings = parse({"MOONSHOT_API_KEY": "sk-kimi"})
+    wiring = PlannedWiring(settings, CountedSlots())
+    registries = LiveRegistry(settings=settings, database=database, wiring=wiring, hub_secret="x" * 32)
     with pytest.raises(DatabaseAway):
         async with registries.lease():
             pass

@@ -106,3 +106,23 @@ async def test_closing_the_registry_closes_every_provider() -> None:
     providers = Listed("a"), Listed("b")
     await Registry(providers).close()
     assert all(provider.closed for provider in providers)
+
+
+def test_a_model_that_is_only_offered_takes_no_name_from_a_listed_one() -> None:
+    offering = Listed("offering", ModelInfo("shared", 1000, listed=False), ModelInfo("new", 1000, listed=False))
+    registry = Registry([offering, SECOND, Echo()])
+    assert registry.named("shared").provider is SECOND
+    assert registry.named("offering/shared").provider is offering
+    assert registry.named("new").provider is offering
+
+
+def test_the_automatic_model_is_a_listed_one_unless_no_real_one_is() -> None:
+    offering = Listed("offering", ModelInfo("new", 1000, listed=False))
+    assert Registry([offering, SECOND, Echo()]).automatic().provider is SECOND
+    assert Registry([offering, Echo()]).automatic().info.id == "new"
+
+
+def test_what_the_operator_says_beside_the_models_is_kept() -> None:
+    registry = Registry([Echo()], routes={"fast": ("a", "b")}, problems=["p"], disabled=["d"])
+    assert (registry.routes, registry.problems, registry.disabled) == ({"fast": ("a", "b")}, ("p",), ("d",))
+    assert (Registry([]).routes, Registry([]).problems, Registry([]).disabled) == ({}, (), ())
