@@ -19,7 +19,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanWidget
 from exai.models import ModelPrice, ModelRoute, ProviderEndpoint, ProviderModel
 from exai.models.provider_endpoint import VENDORS
 from exai.provider_config.keys import endpoint_set_key
-from exai.provider_config.overview import endpoints_overview
+from exai.provider_config.overview import endpoints_overview, models_overview
 from exai.settings.hub import hub_settings
 from exai.settings.values import ApiKey
 
@@ -111,7 +111,13 @@ class ProviderEndpointAdmin(ModelAdmin):  # type: ignore[misc]
 
 
 class OfEndpoint(ModelAdmin):  # type: ignore[misc]
-    """Rows about an endpoint that may have none itself."""
+    """Rows about an endpoint that may have none itself, below the models that are in force."""
+
+    list_before_template = "admin/exai/models_header.html"
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        overview = {"overview": models_overview(hub_settings())} if self.has_view_permission(request) else {}
+        return super().changelist_view(request, {**(extra_context or {}), **overview})
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)

@@ -5,8 +5,9 @@ from typing import NamedTuple
 from django.conf import settings as django_settings
 from django.db import connection
 
-from exai.provider_config.plans import plan_providers
-from exai.provider_config.tables import TABLES, parse_tables
+from exai.provider_config.plans import ProviderPlans, plan_providers
+from exai.provider_config.tables import TABLES, ProviderTables, parse_tables
+from exai.providers.base import ModelInfo
 from exai.providers.catalogue import load_catalogue
 from exai.settings.providers import ProviderSettings
 
@@ -23,14 +24,14 @@ class EndpointOverview(NamedTuple):
     state: str
 
 
+class ModelOverview(NamedTuple):
+    provider: str
+    model: ModelInfo
+
+
 def endpoints_overview(settings: ProviderSettings) -> list[EndpointOverview]:
     """Every endpoint that the environment or a row names, and the vendors, whether used or not."""
-    with connection.cursor() as cursor:
-        cursor.execute(TABLES)
-        tables = parse_tables(cursor.fetchone()[0])
-    plans = plan_providers(
-        settings, load_catalogue(settings.catalogue_file), tables=tables, hub_secret=django_settings.SECRET_KEY
-    )
+    tables, plans = _in_force(settings)
     used = {plan.name: plan for plan in plans.providers}
     rows = {row.name: row for row in tables.endpoints}
     keyed = {name for name, key in (("kimi", settings.kimi_api_key), ("glm", settings.glm_api_key)) if key}
@@ -51,6 +52,20 @@ def endpoints_overview(settings: ProviderSettings) -> list[EndpointOverview]:
             )
         )
     return described
+
+
+def models_overview(settings: ProviderSettings) -> list[ModelOverview]:
+    """The models of the endpoints in use, without those that only the endpoints themselves know."""
+    _, plans = _in_force(settings)
+    return [ModelOverview(plan.name, model) for plan in plans.providers for model in plan.models]
+
+
+def _in_force(settings: ProviderSettings) -> tuple[ProviderTables, ProviderPlans]:
+    with connection.cursor() as cursor:
+        cursor.execute(TABLES)
+        tables = parse_tables(cursor.fetchone()[0])
+    catalogue = load_catalogue(settings.catalogue_file)
+    return tables, plan_providers(settings, catalogue, tables=tables, hub_secret=django_settings.SECRET_KEY)
 
 
 def _state(name: str, disabled: tuple[str, ...], unconfigured: dict[str, str], problems: tuple[str, ...]) -> str:

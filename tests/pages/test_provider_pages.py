@@ -185,6 +185,29 @@ def test_a_model_says_only_what_is_filled_in(operator: Browser, name: str, datab
     assert saved == (9000, None, True, None, False, None)
 
 
+def test_the_pages_of_models_and_prices_show_what_is_in_force(
+    operator: Browser, name: str, database: psycopg.Connection
+) -> None:
+    add_endpoint(operator, name, "https://llm.test/v1")
+    database.execute(
+        "INSERT INTO provider_models (provider, model_id, enabled, context, vision)"
+        " VALUES (%s, 'seen', true, 9000, true)",
+        (name,),
+    )
+    for path in ("/admin/exai/providermodel/", "/admin/exai/modelprice/"):
+        _, page, _ = operator.get(path)
+        rows = [re.sub(r"<[^>]+>|\s+", " ", found).split() for found in re.findall(r"<tr.*?</tr>", page, re.DOTALL)]
+        assert [name, "seen", "9000", "–", "vision", "unknown"] in rows
+    database.execute(
+        "INSERT INTO model_prices (provider, model_id, version, effective_from, input, output)"
+        " VALUES (%s, 'seen', 'v7', now(), 0, 2.5)",
+        (name,),
+    )
+    _, page, _ = operator.get("/admin/exai/modelprice/")
+    text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert "vision 0.0 in, 2.5 out (v7)" in text
+
+
 def test_a_price_is_added_and_never_edited(operator: Browser, name: str, database: psycopg.Connection) -> None:
     fields = {"provider": name, "model_id": "m", "version": "v1", "input": "0.6", "output": "2.5", "cached": ""}
     submit(
