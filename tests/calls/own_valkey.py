@@ -31,7 +31,7 @@ class OwnValkey:
     def start_again(self) -> None:
         """It answers when this returns."""
         self._engines.revive()
-        client = redis.Redis.from_url(self.url, retry=redis.retry.Retry(redis.backoff.ConstantBackoff(0.02), 250))
+        client = redis.Redis.from_url(self.url, retry=redis.retry.Retry(redis.backoff.ConstantBackoff(0.02), 1000))
         client.ping()
         client.close()
         self._process = self._find_process()
