@@ -16,7 +16,7 @@ from tests.hub import RunningHub, manage
 from tests.upstream import Upstream
 
 _OWN_REDIS_DATABASES = 8  # of the 16 that there are
-MODELS = 200  # more than tests, so that each has models to itself
+MODELS = 500  # more than tests, so that each has models to itself
 _numbers = count()
 
 

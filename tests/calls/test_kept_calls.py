@@ -20,7 +20,7 @@ from tests.calls.own_valkey import OwnValkey, own_valkey
 _MIB = 1024 * 1024
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def valkey() -> Iterator[OwnValkey]:
     with own_valkey() as valkey:
         yield valkey
