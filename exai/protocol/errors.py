@@ -118,3 +118,7 @@ class ProviderFailed(HubError):
     ) -> None:
         partial = {"partial_text": partial_text} if partial_text else {}
         super().__init__(message, provider=provider, status=status, retryable=retryable, **partial)
+
+
+class ProviderUnreachable(ProviderFailed):
+    """The connection to a vendor could not be made, or was lost."""

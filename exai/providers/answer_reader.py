@@ -115,11 +115,9 @@ class AnswerReader:
             raise self.gone(f"answered without any text (it gives as its reason to end: {last.reason[:80]})")
         return Finished(last.reason, self._usage_so_far or Usage(), calls, distinct(self._sources))
 
-    def gone(self, what: str) -> ProviderFailed:
+    def gone(self, what: str, kind: type[ProviderFailed] = ProviderFailed) -> ProviderFailed:
         """The failure of an answer that is not whole."""
-        return ProviderFailed(
-            f"{self._provider} {what}.", provider=self._provider, retryable=True, partial_text=self.text_so_far
-        )
+        return kind(f"{self._provider} {what}.", provider=self._provider, retryable=True, partial_text=self.text_so_far)
 
     def too_much(self) -> ProviderFailed:
         # Without what came of it: that is too much to pass on, too.

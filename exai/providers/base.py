@@ -79,9 +79,16 @@ class Asker(Protocol):
         ...
 
 
+class Effort(msgspec.Struct):
+    """What one answer has taken so far, told by the wrappers inside to those outside."""
+
+    attempts: int = 0
+
+
 class ModelRequest(msgspec.Struct, frozen=True):
     """`call_id` is the same for all attempts at one answer. `conversation` names what may be cached at the vendor, and
-    is empty when nothing may. `stream` False asks the vendor for the answer in one piece; the events are the same."""
+    is empty when nothing may. `stream` False asks the vendor for the answer in one piece; the events are the same.
+    `timeout_s` bounds all attempts at the answer together; None: nothing does."""
 
     model: str
     messages: tuple[ChatMessage, ...]
@@ -94,6 +101,8 @@ class ModelRequest(msgspec.Struct, frozen=True):
     call_id: str = ""
     conversation: str = ""
     asker: Asker | None = None
+    timeout_s: float | None = None
+    effort: Effort = msgspec.field(default_factory=Effort)
 
 
 class TextDelta(msgspec.Struct, frozen=True):

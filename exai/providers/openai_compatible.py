@@ -11,6 +11,7 @@ from contextlib import aclosing
 import aiohttp
 import msgspec
 
+from exai.protocol.errors import ProviderUnreachable
 from exai.providers.answer_reader import AnswerReader
 from exai.providers.base import AnswerEvent, ModelInfo, ModelRequest
 from exai.providers.dialect import Dialect
@@ -115,11 +116,11 @@ class OpenAICompatible:
                     if not (reader.has_ended or reader.done):
                         response.close()  # the vendor stops working on an answer that nobody reads
         except aiohttp.SocketTimeoutError:
-            raise reader.gone("was silent for too long") from None
+            raise reader.gone("was silent for too long", ProviderUnreachable) from None
         except (aiohttp.ClientError, OSError) as error:
             began = isinstance(error, aiohttp.ClientPayloadError) or reader.text_so_far
             where = "broke off its answer" if began else "cannot be reached"
-            raise reader.gone(f"{where} ({type(error).__name__})") from None
+            raise reader.gone(f"{where} ({type(error).__name__})", ProviderUnreachable) from None
 
     async def _stream(
         self, response: aiohttp.ClientResponse, reader: AnswerReader
