@@ -8,6 +8,7 @@ at once.
 import asyncio
 import logging
 import secrets
+import time
 from collections import Counter
 
 from exai.calls import scripts
@@ -29,7 +30,7 @@ class SharedBreakers:
     def __init__(self, link: RedisLink, process: Process, rules: BreakerRules) -> None:
         self._link = link
         self._rules = rules
-        self._not_closed: dict[str, float] = {}  # until when, by the loop's clock
+        self._not_closed: dict[str, float] = {}  # until when, by the monotonic clock
         self._alone = LocalBreakers(rules)
         self._succeeded: Counter[str] = Counter()
         self._telling: asyncio.TimerHandle | None = None
@@ -43,7 +44,7 @@ class SharedBreakers:
         until = self._not_closed.get(provider)
         if until is None:
             return self._alone.standing(provider) if self._link.away else CLOSED
-        left_s = until - asyncio.get_running_loop().time()
+        left_s = until - time.monotonic()
         return Standing("open", left_s) if left_s > 0 else Standing("half-open")
 
     async def enter(self, provider: str) -> str:
@@ -51,7 +52,7 @@ class SharedBreakers:
             return ""
         until = self._not_closed.get(provider)
         if until is not None:
-            left_s = until - asyncio.get_running_loop().time()
+            left_s = until - time.monotonic()
             if left_s > 0:
                 raise refusal(provider, left_s)
             try:
@@ -77,7 +78,7 @@ class SharedBreakers:
     async def look(self) -> None:
         """Learns which breakers are not closed. Raises `RedisAway`."""
         listed = await read_breakers(self._link)
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         self._not_closed = {provider: now + left_s for provider, left_s in listed.items()}
         self._alone.reset()
 
@@ -90,7 +91,7 @@ class SharedBreakers:
             self._not_closed.pop(provider, None)
             return ""
         left_s = min(answer / 1000, _LONGEST_TRUST_S)
-        self._not_closed[provider] = asyncio.get_running_loop().time() + left_s
+        self._not_closed[provider] = time.monotonic() + left_s
         raise refusal(provider, left_s)
 
     def _report(self, provider: str, trial: str, outcome: Outcome) -> None:

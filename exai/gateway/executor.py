@@ -203,8 +203,7 @@ class Executor:
         self, call: RunningCall, checked: CheckedCall, conversation: ConversationSoFar | None
     ) -> tuple[ToolAnswer, float]:
         """The answer, and the seconds that are left of the call's time."""
-        timeout_s = self._settings.tool_timeout_secs
-        clock = CallClock(call, timeout_s=timeout_s)
+        clock = CallClock(call, timeout_s=self._settings.tool_timeout_secs)
         context = None
         try:
             async with clock, self._registry.lease() as registry:
@@ -217,6 +216,7 @@ class Executor:
                     last_model=conversation.model if conversation else "",
                     progress=call.progress,
                     emit=call.chunk if call.streams else None,
+                    limit=clock,
                 )
                 answer = await checked.tool.run(checked.arguments, context)
                 return answer, clock.left_s
@@ -224,7 +224,7 @@ class Executor:
             if not clock.has_run_out:
                 raise
             raise CallTimeout(
-                f"The call took longer than {timeout_s:g} seconds and was stopped.", timeout_s=timeout_s
+                f"The call took longer than {clock.timeout_s:g} seconds and was stopped.", timeout_s=clock.timeout_s
             ) from None
         finally:
             call.queue_s += clock.stood_still_s

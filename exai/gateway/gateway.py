@@ -6,6 +6,7 @@ import msgspec
 from django.conf import settings as django_settings
 
 from exai.calls.admission import Admission
+from exai.calls.breakers import SharedBreakers
 from exai.calls.kept_calls import KeptCalls
 from exai.calls.process import Process
 from exai.calls.provider_slots import SharedProviderSlots
@@ -23,7 +24,7 @@ from exai.protocol.frames import ToolDescription
 from exai.settings.hub import HubSettings, hub_settings
 from exai.tools.input_schema import input_schema
 from exai.tools.table import TOOLS
-from exai.wiring import Wiring
+from exai.wiring import Wiring, breaker_rules
 
 
 class Gateway:
@@ -45,7 +46,7 @@ class Gateway:
         self.registry = LiveRegistry(
             settings=settings,
             database=self.database,
-            wiring=Wiring(settings, slots),
+            wiring=Wiring(settings, slots, breakers=SharedBreakers(self.link, self.process, breaker_rules(settings))),
             hub_secret=django_settings.SECRET_KEY,
         )
         self.presence = Presence(settings=settings, database=self.database, link=self.link, process=self.process)

@@ -108,10 +108,11 @@ def _first_healthy(registry: Registry, name: str, listed: Sequence[ServedModel])
 
 def _other(registry: Registry, wish: Wish, served: ServedModel, listed: Sequence[ServedModel]) -> ServedModel | None:
     """The best of the list beside the one that is served: preferably of another provider, which fails by itself."""
-    others = [
-        other
-        for other in listed
-        if other != served and not other.provider.is_test and _is_able(other, wish) and registry.is_healthy(other)
-    ]
-    elsewhere = (other for other in others if other.provider is not served.provider)
-    return next(elsewhere, others[0] if others else None)
+    sibling = None
+    for other in listed:
+        if other is served or other.provider.is_test or not _is_able(other, wish) or not registry.is_healthy(other):
+            continue
+        if other.provider is not served.provider:
+            return other
+        sibling = sibling or other
+    return sibling

@@ -17,8 +17,8 @@ Outcome = Literal["succeeded", "failed", "cancelled"]
 
 
 class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """`ttft_ms`: until the first event, text or reasoning; None when none came. `attempts`: 0 when the provider was not
-    asked at all. `error_code`: of a failed one."""
+    """`ttft_ms`: until the first event, text or reasoning; None when none came. `attempts` counts those too that
+    the breaker or a lack of places kept from the provider. `error_code`: of a failed one."""
 
     provider: str
     model: str

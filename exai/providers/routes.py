@@ -1,6 +1,7 @@
 """Which models serve `auto`: for each kind of question a list of models, best first. Data; see routes.json beside this
 file."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -24,6 +25,10 @@ class Routes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     deep: tuple[str, ...] = ()
     long: tuple[str, ...] = ()
     vision: tuple[str, ...] = ()
+
+    def overridden(self, rows: Mapping[str, Sequence[str]]) -> "Routes":
+        """With the lists of an operator in place of these; a name that is no route's is passed over."""
+        return msgspec.structs.replace(self, **{name: tuple(rows[name]) for name in ROUTE_NAMES if name in rows})
 
     def models(self, name: RouteName) -> tuple[str, ...]:
         models: tuple[str, ...] = getattr(self, name)

@@ -114,6 +114,22 @@ class ProviderSettings(BaseModel):
         validation_alias="EXAI_READ_TIMEOUT_SECS",
         description="Longest silence of a vendor, before its first byte and between bytes, in seconds.",
     )
+    provider_retries: int = Field(
+        2,
+        ge=0,
+        le=5,
+        validation_alias="EXAI_PROVIDER_RETRIES",
+        description="How often a request that failed before its first word is made again: lost connections, "
+        "408, 429, 500-504.",
+    )
+    breaker_open_secs: float = Field(
+        30,
+        ge=0,
+        le=3600,
+        validation_alias="EXAI_BREAKER_OPEN_SECS",
+        description="How long a provider is left alone that failed 5 times in a row, or more than half of its last "
+        "20 calls within 60 seconds; in seconds; 0 = never.",
+    )
 
     discovery_secs: float = Field(
         600,

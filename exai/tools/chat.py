@@ -30,6 +30,9 @@ class ChatInput(ToolInput):
     use_websearch: bool | None = Field(True, description="Search the web, with a model that can.")
     stream: bool | None = Field(False, description="Send the answer in pieces as it is written.")
     continuation_id: str | None = Field(None, description="Continues the conversation of an earlier answer.")
+    allow_fallback: bool | None = Field(
+        None, description="Whether another model may answer when this one fails; by default only with `auto`."
+    )
 
     @property
     def wants_stream(self) -> bool:
@@ -66,8 +69,9 @@ class Chat(Tool[ChatInput]):
             temperature=arguments.temperature,
             thinking=arguments.thinking_mode,
             web_search=arguments.use_websearch is not False,
+            allow_fallback=arguments.allow_fallback,
         )
-        metadata: dict[str, object] = {"finish_reason": answer.finish_reason}
+        metadata: dict[str, object] = {"finish_reason": answer.finish_reason, **answer.choice}
         if answer.turns_left_out:
             metadata["turns_left_out"] = answer.turns_left_out
         if answer.reasoning:

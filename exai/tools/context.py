@@ -1,16 +1,17 @@
 """What a running tool has at hand: the models, the conversation so far, the caller's ear, the hub's own state."""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Protocol
 
 import msgspec
 
-from exai.protocol.errors import ContentTooLarge
+from exai.protocol.errors import ContentTooLarge, HubError
 from exai.protocol.values import Turn, Usage
 from exai.providers.base import (
+    AnswerEvent,
     Asker,
     ChatMessage,
     Finished,
@@ -21,9 +22,12 @@ from exai.providers.base import (
     TextDelta,
     Thinking,
 )
-from exai.providers.registry import AUTO, Registry, ServedModel
+from exai.providers.choice import Choice, Wish, choose
+from exai.providers.fallback import Fallback
+from exai.providers.registry import Registry, ServedModel
+from exai.providers.routes import RouteName
 from exai.providers.tokens import TOKENS_PER_MESSAGE, estimate_tokens
-from exai.tools.history import newest_that_fit
+from exai.tools.history import newest_that_fit, tokens_of
 from exai.tools.spending import Spending
 
 _DEFAULT_ANSWER_TOKENS = 4096  # kept free for the answer where a model's limit is unknown
@@ -66,7 +70,17 @@ class Hub(Protocol):
         ...
 
 
+class TimeLimit(Protocol):
+    """How long the call may take."""
+
+    def left_for(self, factor: float) -> float:
+        """The seconds that remain for a model of that `timeout_factor`; the call gets more when it had less."""
+        ...
+
+
 class ModelAnswer(msgspec.Struct, kw_only=True):
+    """`why` this model was asked. `fallback_from`: the model that failed before, as `provider/model`; empty: none."""
+
     text: str
     reasoning: str
     model: str
@@ -75,6 +89,16 @@ class ModelAnswer(msgspec.Struct, kw_only=True):
     finish_reason: str
     turns_left_out: int
     sources: tuple[Source, ...] = ()
+    why: str = ""
+    fallback_from: str = ""
+    fallback_reason: str = ""
+
+    @property
+    def choice(self) -> dict[str, str]:
+        """How the model was chosen, for the answer's metadata."""
+        if not self.fallback_from:
+            return {"why": self.why}
+        return {"why": self.why, "fallback_from": self.fallback_from, "fallback_reason": self.fallback_reason}
 
 
 class ToolContext:
@@ -92,6 +116,7 @@ class ToolContext:
         progress: Callable[[str], Awaitable[None]],
         asker: Asker | None = None,
         emit: Callable[[str], Awaitable[None]] | None = None,
+        limit: TimeLimit | None = None,
     ) -> None:
         self.caller = caller
         self._asker = asker
@@ -105,6 +130,7 @@ class ToolContext:
         self._earlier_turns = earlier_turns
         self._last_model = last_model
         self._emit = emit
+        self._limit = limit
 
     async def ask(
         self,
@@ -115,31 +141,63 @@ class ToolContext:
         temperature: float | None = None,
         thinking: Thinking | None = None,
         web_search: bool = False,
+        route: RouteName = "fast",
+        vendor: str = "",
+        images: tuple[str, ...] = (),
+        allow_fallback: bool | None = None,
     ) -> ModelAnswer:
         """Asks a model, with the conversation so far as its window allows. `web_search` holds where the model has the
-        ability. Raises `HubError`s."""
-        served = self._choose(model)
-        turns = self._turns_that_fit(served.info, system, prompt)
-        messages = [ChatMessage("system", system)]
-        for turn in turns:
-            messages += (ChatMessage("user", turn.user), ChatMessage("assistant", turn.assistant))
-        messages.append(ChatMessage("user", prompt))
-        request = ModelRequest(
-            served.info.id,
-            tuple(messages),
-            temperature,
-            thinking=thinking,
-            web_search=web_search and served.info.web_search,
-            asker=self._asker,
-        )
+        ability. Raises `HubError`s.
 
-        self.provider_name, self.model_name = served.provider.name, served.info.id
-        await self.progress(f"Calling {served.info.id}")
+        `route` and `vendor` guide the hub's choice where the caller leaves it; `allow_fallback` as in `Wish`.
+        """
+        tokens = estimate_tokens(system) + estimate_tokens(prompt) + 2 * TOKENS_PER_MESSAGE
+        choice = choose(
+            self.registry,
+            Wish(
+                model=model,
+                last_model=self._last_model,
+                vendor=vendor,
+                route=route,
+                tokens=tokens,
+                earlier_tokens=lambda: sum(map(tokens_of, self._earlier_turns)),
+                images=bool(images),
+                allow_fallback=allow_fallback,
+            ),
+        )
+        served, failure, turns = choice.served, None, self._earlier_turns
+
+        async def begin() -> ModelRequest:
+            nonlocal turns
+            turns = self._turns_that_fit(served.info, tokens)
+            messages = [ChatMessage("system", system)]
+            for turn in turns:
+                messages += (ChatMessage("user", turn.user), ChatMessage("assistant", turn.assistant))
+            messages.append(ChatMessage("user", prompt, images=images))
+            left_s = self._limit.left_for(served.info.timeout_factor) if self._limit else None
+            self.provider_name, self.model_name = served.provider.name, served.info.id
+            await self.progress(f"Calling {served.info.id}")
+            return ModelRequest(
+                served.info.id,
+                tuple(messages),
+                temperature,
+                thinking=thinking,
+                web_search=web_search and served.info.web_search,
+                asker=self._asker,
+                timeout_s=left_s,
+            )
+
+        async def switch(other: ServedModel, failed: HubError) -> ModelRequest:
+            nonlocal served, failure
+            served, failure = other, failed
+            return await begin()
+
         text: list[str] = []
         reasoning: list[str] = []
+        request = await begin()
         started = time.perf_counter()
         try:
-            async with aclosing(served.provider.ask(request)) as events:
+            async with aclosing(_events(choice, request, switch)) as events:
                 async for event in events:
                     if isinstance(event, TextDelta):
                         text.append(event.text)
@@ -163,17 +221,12 @@ class ToolContext:
             finish_reason=finished.reason,
             turns_left_out=len(self._earlier_turns) - len(turns),
             sources=finished.sources,
+            why=choice.why,
+            fallback_from=choice.served.qualified_name if failure else "",
+            fallback_reason=failure.message if failure else "",
         )
 
-    def _choose(self, model: str | None) -> ServedModel:
-        if model is not None and model.strip().lower() not in ("", AUTO):
-            return self.registry.named(model)
-        # Where its provider is gone, whoever else serves the model is nearer than the hub's own choice.
-        unqualified = self._last_model.partition("/")[2]
-        return self.registry.find(self._last_model) or self.registry.find(unqualified) or self.registry.automatic()
-
-    def _turns_that_fit(self, info: ModelInfo, system: str, prompt: str) -> Sequence[Turn]:
-        asked = estimate_tokens(system) + estimate_tokens(prompt) + 2 * TOKENS_PER_MESSAGE
+    def _turns_that_fit(self, info: ModelInfo, asked: int) -> Sequence[Turn]:
         if asked > info.context:
             raise ContentTooLarge(
                 f"The prompt has about {asked} tokens; {info.id} takes {info.context}. "
@@ -183,3 +236,11 @@ class ToolContext:
             )
         reserved = min(info.output or _DEFAULT_ANSWER_TOKENS, info.context // 4)
         return newest_that_fit(self._earlier_turns, info.context - asked - reserved)
+
+
+def _events(
+    choice: Choice, request: ModelRequest, switch: Callable[[ServedModel, HubError], Awaitable[ModelRequest]]
+) -> AsyncGenerator[AnswerEvent, None]:
+    if choice.other is None:
+        return choice.served.provider.ask(request)
+    return Fallback(choice.served, request, choice.other, switch).ask()

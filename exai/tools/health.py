@@ -4,7 +4,7 @@ from pydantic import Field
 
 from exai.tools.base import Tool, ToolAnswer, ToolInput, plain_json
 from exai.tools.context import ToolContext
-from exai.tools.status import failures_if_known, failures_to_show
+from exai.tools.status import breakers, failures_if_known, failures_to_show
 
 _DEFAULT_FAILURES = 50
 
@@ -23,4 +23,11 @@ class Health(Tool[HealthInput]):
         most = failures_to_show(arguments.tail_lines, _DEFAULT_FAILURES)
         failures = await failures_if_known(context, most=most, components=components)
         ok = all(component["status"] == "ok" for component in components.values())
-        return plain_json({"ok": ok, "components": components, "failures_last_hour": failures})
+        return plain_json(
+            {
+                "ok": ok,
+                "components": components,
+                "breakers": breakers(context.registry),
+                "failures_last_hour": failures,
+            }
+        )

@@ -24,7 +24,7 @@ class ListModels(Tool[ListModelsInput]):
 
     async def run(self, arguments: ListModelsInput, context: ToolContext) -> ToolAnswer:
         registry = context.registry
-        states = {provider.name: context.hub.breaker_state(provider.name) for provider in registry.providers}
+        states = {provider.name: registry.breaker(provider.name).state for provider in registry.providers}
         return plain_json(
             {
                 "models": described_models(registry),

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from exai.protocol.errors import ServiceUnavailable
+from exai.providers.registry import Registry
 from exai.tools.base import Tool, ToolAnswer, ToolInput, plain_json
 from exai.tools.context import ToolContext
 from exai.version import VERSION
@@ -33,6 +34,17 @@ async def failures_if_known(
         return None
 
 
+def breakers(registry: Registry) -> dict[str, dict[str, Any]]:
+    """Provider -> {state, retry_after_s?}: whether it is asked, or left alone after failures."""
+    described: dict[str, dict[str, Any]] = {}
+    for provider in registry.providers:
+        standing = registry.breaker(provider.name)
+        described[provider.name] = {"state": standing.state}
+        if standing.state == "open":
+            described[provider.name]["retry_after_s"] = round(standing.retry_after_s, 1)
+    return described
+
+
 class StatusInput(ToolInput):
     model_config = ConfigDict(extra="ignore")
 
@@ -58,6 +70,7 @@ class Status(Tool[StatusInput]):
             "calls_in_flight": hub.calls_in_flight,
             "draining": hub.draining,
             "providers": [provider.name for provider in context.registry.providers],
+            "breakers": breakers(context.registry),
             "auto_model": context.registry.automatic().info.id,
             "failures_last_hour": await failures_if_known(context, most=most, components=components),
         }

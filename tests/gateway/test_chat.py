@@ -90,7 +90,7 @@ async def test_the_vendor_is_sent_exactly_what_was_asked(
     ("behaviour", "code", "retryable"),
     [
         ({"status": 401}, "PROVIDER_ERROR", False),
-        ({"status": 429, "retry_after": 7}, "PROVIDER_ERROR", True),
+        ({"status": 429, "retry_after": 31}, "PROVIDER_ERROR", True),
         ({"status": 500}, "PROVIDER_ERROR", True),
         ({"break_after_chunks": 1, "chunks": 3}, "PROVIDER_ERROR", True),
         ({"garbage_after_chunks": 1, "chunks": 3}, "PROVIDER_ERROR", True),

@@ -181,16 +181,16 @@ async def test_two_clients_that_count_alike_never_get_each_others_answers(
     assert len(upstream.requests(model)) == 2
 
 
-@pytest.mark.parametrize("behaviour", [{"status": 500}, {"status": 401}])
+@pytest.mark.parametrize(("status", "attempts"), [(500, 3), (401, 1)])
 async def test_a_final_error_is_repeated_without_asking_again(
-    hub: RunningHub, token: str, upstream: Upstream, model: str, behaviour: dict[str, Any]
+    hub: RunningHub, token: str, upstream: Upstream, model: str, status: int, attempts: int
 ) -> None:
-    upstream.behave(model, **behaviour)
+    upstream.behave(model, status=status)
     async with wire(hub.ws_url, token) as connection:
         results = [(await connection.call("chat", {"prompt": "Hi", "model": model}, "same"))[-1] for _ in range(2)]
     assert results[0] == results[1]
     assert results[0]["error"]["code"] == "PROVIDER_ERROR"
-    assert len(upstream.requests(model)) == 1
+    assert len(upstream.requests(model)) == attempts
 
 
 async def test_a_cancelled_call_runs_anew_when_it_is_repeated(

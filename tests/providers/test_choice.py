@@ -125,6 +125,17 @@ def test_a_route_of_which_nothing_is_configured_takes_what_there_is() -> None:
     assert chosen(routes=Routes(), images=True).served.info.id == "eyes"
 
 
+def test_what_a_vendor_merely_offers_comes_after_what_is_listed() -> None:
+    offered = Scripted(name="many", models=[ModelInfo("new", 8000, listed=False), ModelInfo("known", 8000)])
+    assert names(choose(Registry([offered]), Wish())) == ("known", "new")
+
+
+def test_an_operator_s_lists_take_the_place_of_those_that_come_along() -> None:
+    routes = ROUTES.overridden({"fast": ["wide"], "none-such": ["quick"], "deep": []})
+    assert (routes.fast, routes.deep, routes.long) == (("wide",), (), ROUTES.long)
+    assert chosen(routes=routes).why == "route fast: first healthy of wide"
+
+
 def test_the_test_model_is_chosen_and_falls_back_only_where_it_is_alone() -> None:
     alone = choose(Registry([Echo()], routes=default_routes()), Wish())
     assert names(alone) == (TEST_MODEL, None)

@@ -1,12 +1,13 @@
 """The time of an answer is bounded, however it is spent, and nobody else's cancel is taken for its end."""
 
 import asyncio
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
 from exai.protocol.errors import CallTimeout
-from exai.providers.base import ChatMessage, ModelRequest, TextDelta
+from exai.providers.base import AnswerEvent, ChatMessage, ModelRequest, TextDelta
 from exai.providers.timeout import TimeLimited
 from tests.providers.asking import Endpoints, answer, failure
 from tests.providers.scripted import ANSWER, SILENCE, Scripted, Step
@@ -43,6 +44,32 @@ async def test_a_reader_s_own_time_is_not_cut_short_but_the_next_word_is() -> No
         await asyncio.sleep(0.05)
         with pytest.raises(CallTimeout):
             await anext(events)
+
+
+async def test_the_time_stands_still_while_the_provider_has_no_place() -> None:
+    told: list[str] = []
+
+    class Waiting(Scripted):
+        async def ask(self, request: ModelRequest) -> AsyncGenerator[AnswerEvent, None]:
+            assert request.asker is not None
+            async with request.asker.waiting("for a place"):
+                await asyncio.sleep(0.08)
+            async for event in super().ask(request):
+                yield event
+
+    class Patient:
+        session = "mine"
+
+        @asynccontextmanager
+        async def waiting(self, reason: str) -> AsyncIterator[None]:
+            told.append(reason)
+            yield
+
+    for asker in (Patient(), None):
+        request = ModelRequest("model", (), timeout_s=0.04, asker=asker)
+        assert (await answer(TimeLimited(Waiting()), request)).text == "good morning"
+        assert isinstance(await failure(TimeLimited(Waiting([SILENCE])), request), CallTimeout)
+    assert told == ["for a place"] * 2
 
 
 async def test_a_cancel_by_somebody_else_is_a_cancel() -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from exai.provider_config.plans import plan_providers
-from exai.providers.base import Asker
+from exai.providers.base import Asker, ModelRequest
 from exai.providers.echo import MODEL
+from exai.providers.metering import RequestRecord
 from exai.providers.registry import Registry
 from exai.settings.hub import parse
 from exai.wiring import build_registry
-from tests.providers.asking import answer, provider_failure_of, question
+from tests.providers.asking import answer, failure, provider_failure_of, question
 from tests.upstream import Upstream
 
 
@@ -23,16 +24,23 @@ class CountedSlots:
 
     def __init__(self) -> None:
         self.held: Counter[str] = Counter()
+        self.taken: Counter[str] = Counter()
         self.most: dict[str, int] = {}
 
     @asynccontextmanager
     async def slot(self, provider: str, *, most: int, asker: Asker | None) -> AsyncIterator[None]:
         self.held[provider] += 1
+        self.taken[provider] += 1
         self.most[provider] = most
         try:
             yield
         finally:
             self.held[provider] -= 1
+
+
+class Records(list[RequestRecord]):
+    def record(self, record: RequestRecord) -> None:
+        self.append(record)
 
 
 def build(**environment: str) -> Registry:
@@ -49,6 +57,47 @@ async def test_a_real_provider_holds_a_slot_for_as_long_as_it_is_asked(upstream:
     await events.aclose()
     assert slots.held["bounded"] == 0
     await built.close()
+
+
+async def test_all_attempts_at_an_answer_are_one_record_and_each_takes_its_own_slot(upstream: Upstream) -> None:
+    upstream.behave("hiccup-model", status=503, retry_after=0, first_failures=1)
+    slots, meter = CountedSlots(), Records()
+    listed = endpoints({"name": "hiccup", "url": upstream.url, "models": ["hiccup-model"]})
+    built = build_registry(parse({"EXAI_ENDPOINTS": listed}), slots, meter=meter)
+    await answer(built.named("hiccup-model").provider, question("hiccup-model"))
+    await answer(built.named(MODEL).provider, question(MODEL))
+    await built.close()
+    assert [(record.provider, record.outcome, record.attempts) for record in meter] == [
+        ("hiccup", "succeeded", 2),
+        ("exai", "succeeded", 0),
+    ]
+    assert slots.taken["hiccup"] == 2
+
+
+async def test_a_provider_that_is_left_alone_takes_no_slot_and_its_last_failure_is_not_repeated(
+    upstream: Upstream,
+) -> None:
+    upstream.behave("failing-model", status=503, retry_after=0)
+    slots, meter = CountedSlots(), Records()
+    listed = endpoints({"name": "failing", "url": upstream.url, "models": ["failing-model"]})
+    built = build_registry(parse({"EXAI_ENDPOINTS": listed}), slots, meter=meter)
+    provider = built.named("failing-model").provider
+    for _ in range(2):
+        await provider_failure_of("failing", provider, question("failing-model"))
+    assert slots.taken["failing"] == 5  # three attempts, and two until the breaker opened
+    assert built.breaker("failing").state == "open"
+    refused = await failure(provider, question("failing-model"))
+    assert (refused.code, slots.taken["failing"]) == ("SERVICE_UNAVAILABLE", 5)
+    await built.close()
+    assert [record.error_code for record in meter] == ["PROVIDER_ERROR", "PROVIDER_ERROR", "SERVICE_UNAVAILABLE"]
+
+
+async def test_an_answer_s_time_is_bounded(upstream: Upstream) -> None:
+    upstream.behave("endless-model", delay_s=60)
+    listed = endpoints({"name": "endless", "url": upstream.url, "models": ["endless-model"]})
+    async with registry(EXAI_ENDPOINTS=listed) as built:
+        asked = ModelRequest("endless-model", (), timeout_s=0.1)
+        assert (await failure(built.named("endless-model").provider, asked)).code == "TIMEOUT"
 
 
 @asynccontextmanager
@@ -71,11 +120,11 @@ async def test_without_any_key_there_is_the_test_model() -> None:
 async def test_each_key_adds_its_vendor_with_all_its_models() -> None:
     async with registry(KIMI_API_KEY="k", ZHIPUAI_API_KEY="g") as built:
         assert [provider.name for provider in built.providers] == ["kimi", "glm", "exai"]
-        assert built.automatic().info.id == "kimi-k2-0905-preview"
+        assert built.automatic().info.id == "kimi-k2-turbo-preview"
         assert built.named("kimi-k2").info.context == 262_144
         assert built.named("glm-4.5-x").info.id == "glm-4.5-air"
     async with registry(GLM_API_KEY="g") as built:
-        assert built.automatic().info.id == "glm-4.6"
+        assert built.automatic().info.id == "glm-4.5-air"
 
 
 def test_the_vendors_whose_key_is_missing_are_named_with_its_setting() -> None:

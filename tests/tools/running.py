@@ -10,7 +10,7 @@ from exai.protocol.errors import ServiceUnavailable
 from exai.protocol.values import Turn
 from exai.providers.registry import Registry
 from exai.tools.base import Tool, ToolAnswer
-from exai.tools.context import ToolContext
+from exai.tools.context import TimeLimit, ToolContext
 from exai.tools.table import TOOLS_BY_NAME
 
 
@@ -66,7 +66,7 @@ class Run:
         tool: Tool[Any] = TOOLS_BY_NAME[tool_name]
         return await tool.run(tool.input_model.model_validate_json(json.dumps(arguments)), self.context())
 
-    def context(self) -> ToolContext:
+    def context(self, limit: TimeLimit | None = None) -> ToolContext:
         async def progress(stage: str) -> None:
             self.stages.append(stage)
 
@@ -81,4 +81,5 @@ class Run:
             last_model=self.last_model,
             progress=progress,
             emit=emit if self.streams else None,
+            limit=limit,
         )

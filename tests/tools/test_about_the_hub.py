@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 
 from exai.providers.base import ModelInfo, Price
+from exai.providers.breaker import Outcome
 from exai.providers.echo import MODEL as TEST_MODEL
 from exai.providers.echo import Echo
+from exai.providers.local_breakers import LocalBreakers
 from exai.providers.registry import Registry
 from exai.tools.table import TOOLS_BY_NAME
 from exai.version import PROTOCOL_VERSION, VERSION
+from tests.providers.scripted import Scripted
 from tests.tools.conftest import MakeRegistry
 from tests.tools.running import QuietHub, Run
 
@@ -98,6 +101,21 @@ async def test_status_says_how_the_hub_is(run: Run) -> None:
     assert (content["providers"], content["auto_model"]) == (["exai"], TEST_MODEL)
     assert content["failures_last_hour"] == [{"tool": "chat", "error_code": "TIMEOUT"}]
     assert not {"tools", "not_configured", "components"} & set(content)
+
+
+async def test_who_is_left_alone_after_failures_is_said_everywhere() -> None:
+    breakers = LocalBreakers()
+    for _ in range(5):
+        breakers.leave("one", "", Outcome.FAILED)
+    providers = [Scripted(name=name, models=[ModelInfo(f"of-{name}", 8000)]) for name in ("one", "two")]
+    run = Run(Registry(providers, breakers=breakers))
+    listed = await said(run, "listmodels")
+    assert [(model["id"], model["breaker"]) for model in listed["models"]] == [("of-one", "open"), ("of-two", "closed")]
+    assert listed["auto"] == "of-two"
+    for tool in ("status", "health"):
+        shown = (await said(run, tool))["breakers"]
+        assert shown["two"] == {"state": "closed"}
+        assert (shown["one"]["state"], round(shown["one"]["retry_after_s"])) == ("open", 30)
 
 
 async def test_status_says_more_when_asked(run: Run) -> None:

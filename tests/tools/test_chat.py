@@ -40,7 +40,11 @@ async def test_an_answer_names_its_model_provider_and_usage(
     assert (answer.model, answer.provider) == (model, "vendor")
     assert answer.usage == Usage(input_tokens=11, output_tokens=7, cached_tokens=5, reasoning_tokens=2)
     assert answer.turn == Turn(user="Is it?", assistant="**Yes.**")
-    assert answer.metadata == {"finish_reason": "length", "reasoning": "hm"}
+    assert answer.metadata == {
+        "finish_reason": "length",
+        "reasoning": "hm",
+        "why": f"route fast: first healthy of {model}",
+    }
     assert not answer.plain
     assert run.stages == [f"Calling {model}"]
     assert run.pieces == []
