@@ -15,6 +15,7 @@ import uvloop
 from tests.benchmarks.connections import BenchmarkError, DirectClient, client_session
 from tests.benchmarks.figures import Samples
 from tests.benchmarks.latency import (
+    measure_dead_vendor,
     measure_first_chunk,
     measure_half_of_capacity,
     measure_list_tools,
@@ -34,6 +35,7 @@ from tests.benchmarks.scenarios import (
     measure_version_during_a_long_call,
 )
 from tests.benchmarks.sides import EchoSide, HubSide, Setting
+from tests.benchmarks.wrappers import measure_wrappers
 from tests.hub import PROJECT_DIR
 from tests.upstream import Upstream
 
@@ -65,10 +67,13 @@ async def _run_round(
             await measure_parallel_chats(setting)
             await measure_version_during_a_long_call(setting)
             await measure_chunks(setting)
+            await measure_wrappers(setting)
             await measure_cancel(setting)
             newest = next(variant for variant in variants if variant.side == "hub")
             with newest.crowded_hub() as crowded:
                 await measure_crowd(setting, HubSide("hub", crowded, newest.token, session))
+            with newest.hub_with_a_dead_vendor() as bereft:
+                await measure_dead_vendor(setting, HubSide("hub", bereft, newest.token, session))
 
 
 def _measure(plan: Plan, compared_ref: str | None) -> tuple[Run, Samples]:

@@ -7,7 +7,7 @@ from functools import partial
 from tests.benchmarks.figures import Side
 from tests.benchmarks.load import Request, closed_loop, in_sequence, open_loop, percentile
 from tests.benchmarks.rig import TRICKLING
-from tests.benchmarks.sides import Setting, close_all, open_many
+from tests.benchmarks.sides import HubSide, Setting, close_all, open_many
 
 _WARM_UP_CALLS = 20
 _WARM_UP_S = 0.3
@@ -62,6 +62,19 @@ async def measure_first_chunk(setting: Setting) -> None:
             latencies[side] += await _first_chunks(ask, setting.plan.streamed_in_block)
     _add(setting, "first_chunk", latencies, (50,))
     await close_all(list(connections.values()))
+
+
+async def measure_dead_vendor(setting: Setting, hub: HubSide) -> None:
+    """Calls that leave the choice to the hub, whose first choice is a vendor that is down."""
+    connection = await hub.connect()
+    auto = partial(connection.chat, "auto")
+    await in_sequence(auto, _WARM_UP_CALLS)  # the first of them open its breaker
+    latencies: dict[Side, list[float]] = {hub.side: [], "baseline": []}
+    for _ in range(setting.plan.blocks):
+        latencies[hub.side] += await in_sequence(auto, setting.plan.calls_in_block)
+        latencies["baseline"] += await in_sequence(setting.direct.chat, setting.plan.calls_in_block)
+    _add(setting, "dead_vendor", latencies, (50, 99))
+    await connection.close()
 
 
 async def measure_list_tools(setting: Setting) -> None:

@@ -49,6 +49,12 @@ class Variant(NamedTuple):
         endpoints = json.dumps([{**endpoint, "max_inflight": 256}])
         return self.hub(EXAI_ENDPOINTS=endpoints, EXAI_WS_PROGRESS_INTERVAL_SECS="1")
 
+    def hub_with_a_dead_vendor(self) -> RunningHub:
+        """One whose first vendor's address refuses connections; `auto` would take that one."""
+        (endpoint,) = json.loads(self.environment["EXAI_ENDPOINTS"])
+        dead = {"name": "dead", "url": "http://127.0.0.1:1/v1", "models": ["never-there"]}
+        return self.hub(EXAI_ENDPOINTS=json.dumps([dead, endpoint]), EXAI_PROVIDER_RETRIES="0")
+
 
 @contextmanager
 def prepared(side: Side, project_dir: Path, upstream: Upstream) -> Iterator[Variant]:
