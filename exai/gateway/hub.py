@@ -27,7 +27,6 @@ class HubState:
         presence: Presence,
         capacity: int,
         registry: LiveRegistry,
-        breaker_state: Callable[[str], str] = lambda provider: "unknown",
     ) -> None:
         self.started_at = datetime.now(UTC)
         self.draining = False
@@ -37,14 +36,10 @@ class HubState:
         self._link = link
         self._presence = presence
         self._registry = registry
-        self._breaker_state = breaker_state
 
     @property
     def unconfigured_vendors(self) -> dict[str, str]:
         return self._registry.unconfigured_vendors
-
-    def breaker_state(self, provider: str) -> str:
-        return self._breaker_state(provider)
 
     @property
     def connections(self) -> int:

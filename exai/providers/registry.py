@@ -62,7 +62,7 @@ class Registry:
 
     def __iter__(self) -> Iterator[ServedModel]:
         """Every model once a provider, in order of preference."""
-        return iter(self._served)
+        return (ServedModel(provider, info) for provider in self.providers for info in provider.models)
 
     def find(self, name: str) -> ServedModel | None:
         """The model of that id or alias, or of that `provider/model`."""

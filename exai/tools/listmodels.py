@@ -10,8 +10,6 @@ from exai.providers.registry import Registry, ServedModel
 from exai.tools.base import Tool, ToolAnswer, ToolInput, plain_json
 from exai.tools.context import ToolContext
 
-_HEALTHY = {"closed": True, "half-open": False, "open": False}  # anything else is not known
-
 
 class ListModelsInput(ToolInput):
     model: str | None = Field(None, description="Ignored.")
@@ -31,7 +29,7 @@ class ListModels(Tool[ListModelsInput]):
                 "auto": registry.automatic().info.id,
                 "configured_providers": list(states),
                 "providers": [
-                    {"name": name, "healthy": _HEALTHY.get(state), "breaker": state} for name, state in states.items()
+                    {"name": name, "healthy": state == "closed", "breaker": state} for name, state in states.items()
                 ],
                 "disabled_providers": list(registry.disabled),
                 "problems": list(registry.problems),

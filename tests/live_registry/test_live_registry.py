@@ -13,6 +13,7 @@ from exai.live_registry.live_registry import LiveRegistry
 from exai.provider_config.plans import ProviderPlan
 from exai.providers.base import AnswerEvent, ModelRequest, Provider
 from exai.providers.registry import Registry
+from exai.providers.routes import default_routes
 from exai.settings.hub import parse
 from exai.wiring import Wiring
 from tests.providers.test_wiring import CountedSlots
@@ -149,10 +150,13 @@ async def test_a_price_comes_into_force_at_its_time_without_a_change_of_any_row(
     await until(registries, in_force)
 
 
-async def test_routes_are_handed_over_as_they_are(registries: LiveRegistry, rows: Callable[[str], None]) -> None:
+async def test_a_route_of_the_tables_stands_in_place_of_the_built_in_one(
+    registries: LiveRegistry, rows: Callable[[str], None]
+) -> None:
     rows("INSERT INTO model_routes (name, model_names) VALUES ('fast', '{kimi-k2,glm-4.5-flash}')")
     async with registries.lease() as registry:
-        assert registry.routes == {"fast": ("kimi-k2", "glm-4.5-flash")}
+        assert registry.routes == default_routes().overridden({"fast": ("kimi-k2", "glm-4.5-flash")})
+        assert registry.routes.fast == ("kimi-k2", "glm-4.5-flash")
 
 
 async def test_closing_closes_every_provider(registries: LiveRegistry) -> None:

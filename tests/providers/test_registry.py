@@ -8,6 +8,7 @@ from exai.protocol.errors import ErrorCode, InvalidValue
 from exai.providers.base import AnswerEvent, ModelInfo, ModelRequest
 from exai.providers.echo import MODEL, Echo
 from exai.providers.registry import Registry
+from exai.providers.routes import Routes
 
 
 class Listed:
@@ -123,6 +124,6 @@ def test_the_automatic_model_is_a_listed_one_unless_no_real_one_is() -> None:
 
 
 def test_what_the_operator_says_beside_the_models_is_kept() -> None:
-    registry = Registry([Echo()], routes={"fast": ("a", "b")}, problems=["p"], disabled=["d"])
-    assert (registry.routes, registry.problems, registry.disabled) == ({"fast": ("a", "b")}, ("p",), ("d",))
-    assert (Registry([]).routes, Registry([]).problems, Registry([]).disabled) == ({}, (), ())
+    registry = Registry([Echo()], routes=Routes(fast=("a", "b")), problems=["p"], disabled=["d"])
+    assert (registry.routes.fast, registry.problems, registry.disabled) == (("a", "b"), ("p",), ("d",))
+    assert (Registry([]).routes, Registry([]).problems, Registry([]).disabled) == (Routes(), (), ())

@@ -31,14 +31,10 @@ class QuietHub:
     unconfigured_vendors: dict[str, str] = field(default_factory=lambda: {"glm": "ZAI_API_KEY"})
     states: dict[str, dict[str, Any]] = field(default_factory=lambda: {"database": {"status": "ok", "latency_ms": 0.4}})
     database_away: bool = False
-    breakers: dict[str, str] = field(default_factory=dict)
     asked_failures: list[tuple[str, int]] = field(default_factory=list)
 
     def tool_names(self) -> list[str]:
         return list(TOOLS_BY_NAME)
-
-    def breaker_state(self, provider: str) -> str:
-        return self.breakers.get(provider, "unknown")
 
     async def components(self) -> dict[str, dict[str, Any]]:
         return self.states

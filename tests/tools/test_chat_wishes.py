@@ -71,8 +71,5 @@ async def test_a_search_in_rounds_is_one_answer_to_the_caller(upstream: Upstream
     answer = await run("chat", prompt="hi", stream=True)
     await registry.close()
     assert answer.content == "".join(run.pieces) == "I look.\n\nI look.\n\nIt [rains](https://a.example)."
-    assert answer.metadata == {
-        "finish_reason": "stop",
-        "sources": [{"url": "https://a.example", "title": "rains"}],
-    }
+    assert answer.metadata["sources"] == [{"url": "https://a.example", "title": "rains"}]
     assert run.stages == [f"Calling {model}"]
