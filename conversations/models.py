@@ -118,6 +118,18 @@ class ToolCall(models.Model):
     price_version = models.CharField(
         max_length=64, blank=True, db_default="", help_text="The price that the cost was computed by."
     )
+    estimated_tokens = models.BigIntegerField(
+        null=True, help_text="Used, but not counted by the vendor: by the length of what was sent and received."
+    )
+    estimated_cost = models.DecimalField(
+        max_digits=14, decimal_places=8, null=True, help_text="US dollars, of what the vendor did not count."
+    )
+    excess_tokens = models.BigIntegerField(
+        null=True, help_text="Counted by the vendor beyond what was reserved of a budget."
+    )
+    excess_cost = models.DecimalField(
+        max_digits=14, decimal_places=8, null=True, help_text="US dollars beyond what was reserved of a budget."
+    )
     queue_ms = models.FloatField(default=0)
     provider_ms = models.FloatField(default=0)
     total_ms = models.FloatField(default=0)

@@ -8,6 +8,7 @@ import msgspec
 
 from conversations.models import CallStatus
 from exai.protocol.values import Turn, Usage
+from exai.providers.budget import Charge
 
 
 class ConversationSoFar(msgspec.Struct, frozen=True):
@@ -38,6 +39,8 @@ class EndedCall(msgspec.Struct, kw_only=True):
     usage: Usage = Usage()
     cost: Decimal | None = None  # US dollars; None: unknown
     price_version: str = ""
+    estimated: Charge | None = None  # what the vendor did not count
+    excess: Charge | None = None  # beyond what was reserved of a budget
     queue_ms: float = 0.0
     provider_ms: float = 0.0
     total_ms: float = 0.0

@@ -17,8 +17,8 @@ from conversations.models import ToolCall
 from exai.models import ModelPrice
 from exai.protocol.values import Usage
 from exai.providers.base import ModelInfo, Price
+from exai.providers.budget import SEVERAL
 from exai.providers.prices import cost_of
-from exai.tools.spending import SEVERAL
 
 BATCH = 500  # rows a transaction: short locks, and nothing lost when it is interrupted
 

@@ -12,6 +12,7 @@ from conversations.models import ConversationDetails, MessageDetails, Role
 from conversations.records import ConversationSoFar, EndedCall, NewTurn
 from exai.database import Database
 from exai.protocol.values import Turn
+from exai.providers.budget import Charge
 
 _LONGEST_TITLE = 80
 _TRIES_FOR_A_POSITION = 5
@@ -44,13 +45,15 @@ WITH conversation AS (
 _CALL_COLUMNS: LiteralString = """
     id, client_id, workspace, request_id, tool, model, provider, status, error_code, error_message,
     input_tokens, cached_tokens, reasoning_tokens, output_tokens, cost, price_version,
-    queue_ms, provider_ms, total_ms, cached, correlation_id, started_at, ended_at, conversation_id
+    queue_ms, provider_ms, total_ms, cached, correlation_id, started_at, ended_at,
+    estimated_tokens, estimated_cost, excess_tokens, excess_cost, conversation_id
 """
 
 _CALL_VALUES: LiteralString = """
     %s::uuid, %s::bigint, %s::text, %s::text, %s::text, %s::text, %s::text, %s::text, %s::text, %s::text,
     %s::integer, %s::integer, %s::integer, %s::integer, %s::numeric, %s::text,
-    %s::float8, %s::float8, %s::float8, '', %s::text, %s::timestamptz, %s::timestamptz
+    %s::float8, %s::float8, %s::float8, '', %s::text, %s::timestamptz, %s::timestamptz,
+    %s::bigint, %s::numeric, %s::bigint, %s::numeric
 """
 
 _SAY: LiteralString = (
@@ -74,6 +77,8 @@ INSERT INTO tool_calls ("""
     + " ON CONFLICT (id) DO UPDATE SET status = EXCLUDED.status, error_code = '', error_message = '',"
     + " model = EXCLUDED.model, provider = EXCLUDED.provider, input_tokens = EXCLUDED.input_tokens,"
     + " output_tokens = EXCLUDED.output_tokens, cached_tokens = EXCLUDED.cached_tokens,"
+    + " estimated_tokens = EXCLUDED.estimated_tokens, estimated_cost = EXCLUDED.estimated_cost,"
+    + " excess_tokens = EXCLUDED.excess_tokens, excess_cost = EXCLUDED.excess_cost,"
     + " reasoning_tokens = EXCLUDED.reasoning_tokens, cost = EXCLUDED.cost,"
     + " price_version = EXCLUDED.price_version, queue_ms = EXCLUDED.queue_ms,"
     + " provider_ms = EXCLUDED.provider_ms, total_ms = EXCLUDED.total_ms, ended_at = EXCLUDED.ended_at,"
@@ -207,7 +212,13 @@ def _call(call: EndedCall) -> tuple[Any, ...]:
         *(call.cost, call.price_version),
         *(call.queue_ms, call.provider_ms, call.total_ms),
         *(call.correlation_id, call.started_at, call.ended_at),
+        *_charge(call.estimated),
+        *_charge(call.excess),
     )
+
+
+def _charge(charge: Charge | None) -> tuple[Any, ...]:
+    return (None, None) if charge is None else (charge.tokens, charge.cost)
 
 
 def _json(details: msgspec.Struct) -> str:

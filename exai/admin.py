@@ -12,7 +12,7 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from exai.access import client_set_enabled
-from exai.models import ApiClient, Scope
+from exai.models import ApiClient, Budget, Scope
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -79,4 +79,25 @@ class ApiClientAdmin(ModelAdmin):  # type: ignore[misc]
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         if request.method == "GET":
             self.message_user(request, "New clients and new tokens: manage.py create_client NAME, rotate_token NAME.")
+        return super().changelist_view(request, extra_context)
+
+
+@admin.register(Budget)
+class BudgetAdmin(ModelAdmin):  # type: ignore[misc]
+    list_display = ("subject", "limit", "period")
+    list_filter = ("period", "unit", "client", "workspace")
+    list_select_related = ("client",)
+    fields = ("client", "workspace", "period", "unit", "amount")
+
+    @admin.display(ordering="client__name")
+    def subject(self, budget: Budget) -> str:
+        return budget.subject
+
+    @admin.display(ordering="amount")
+    def limit(self, budget: Budget) -> str:
+        return budget.limit
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        if request.method == "GET":
+            self.message_user(request, "A change is in force within a second. What is left stands on the page Usage.")
         return super().changelist_view(request, extra_context)

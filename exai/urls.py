@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, path
 
-from exai import connections_admin
+from exai import connections_admin, usage_admin
 from exai.landing import landing
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -15,5 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         admin.site.admin_view(connections_admin.disconnect),
         name="disconnect",
     ),
+    path("admin/usage/", admin.site.admin_view(usage_admin.usage), name="usage"),
+    path("admin/usage/export/", admin.site.admin_view(usage_admin.export), name="usage-export"),
     path("admin/", admin.site.urls),
 ]

@@ -1,6 +1,7 @@
 """The names of what calls keep in Redis. Those that only the scripts use stand in lua/slots.lua and lua/state.lua."""
 
 import hashlib
+from datetime import datetime
 
 import msgspec
 
@@ -71,6 +72,18 @@ def conversation_turn(workspace: str, continuation_id: str) -> str:
 
 def address_connections(address: str) -> str:
     return f"{PREFIX}connections:{address}"
+
+
+def budget_account(subject: str, period: str, begins: datetime) -> str:
+    return f"{PREFIX}budget:{subject}:{period}:{begins:%Y-%m-%d}"
+
+
+def budget_held(account: str) -> str:
+    return f"{account}:held"
+
+
+def budget_filling(account: str) -> str:
+    return f"{account}:filling"
 
 
 def _digest(value: object) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import psycopg
@@ -41,9 +42,11 @@ def ended_call(call: RunningCall, *, usage: Usage | None = None, error: HubError
         provider=call.provider,
         error_code=error.code.value if error else "",
         error_message=error.message[:_LONGEST_MESSAGE] if error else "",
-        usage=usage or Usage(),
-        cost=call.cost,
-        price_version=call.price_version,
+        usage=usage or call.spending.usage,
+        cost=call.spending.cost,
+        price_version=call.spending.price_version,
+        estimated=call.spending.estimated,
+        excess=call.spending.excess if call.spending.excess.tokens or call.spending.excess.cost else None,
         queue_ms=latency.queue_ms,
         provider_ms=latency.provider_ms,
         total_ms=latency.latency_ms,
@@ -67,12 +70,15 @@ class CallRecords:
         self._database = database
         self._writing: set[asyncio.Task[None]] = set()
 
-    def add(self, call: EndedCall) -> None:
-        """Writes the record soon. While PostgreSQL is away, records beyond a bound are dropped, which is logged."""
+    def add(self, call: EndedCall, then: Callable[[], None] | None = None) -> None:
+        """Writes the record soon, and calls `then`. While PostgreSQL is away, records beyond a bound are dropped,
+        which is logged."""
         if len(self._writing) >= _MOST_WAITING:
             logger.error("the record of call %s is dropped: PostgreSQL is away and too many wait", call.id)
+            if then is not None:
+                then()
             return
-        task = asyncio.create_task(self._write(call))
+        task = asyncio.create_task(self._write(call, then))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
@@ -80,10 +86,13 @@ class CallRecords:
         if self._writing:
             await asyncio.wait(set(self._writing), timeout=within_s)
 
-    async def _write(self, call: EndedCall) -> None:
+    async def _write(self, call: EndedCall, then: Callable[[], None] | None) -> None:
         try:
             await record_call(self._database, call, within_s=_PATIENCE_S)
         except DatabaseAway:
             logger.error("the record of call %s is lost: PostgreSQL was away for too long", call.id)
         except psycopg.Error as error:
             logger.error("PostgreSQL refused the record of call %s: %s", call.id, error.diag.message_primary)
+        finally:
+            if then is not None:
+                then()

@@ -8,17 +8,20 @@ import logging
 import secrets
 import time
 from contextlib import AsyncExitStack
-from uuid import uuid4
+from functools import partial
 
 import psycopg
 
 from conversations.records import ConversationSoFar, NewTurn
 from conversations.statements import write_turn
 from exai.calls.admission import Admission, KnownCall, Standing
+from exai.calls.budgets import BudgetCounters
 from exai.calls.kept_calls import CallGone, KeptCalls
 from exai.calls.redis_link import RedisAway
 from exai.database import Database, DatabaseAway
 from exai.gateway import answers
+from exai.gateway.budget_limits import BudgetLimits
+from exai.gateway.call_budget import CallBudget
 from exai.gateway.call_clock import CallClock
 from exai.gateway.call_records import CallRecords, ended_call
 from exai.gateway.checks import CheckedCall, check_call
@@ -47,7 +50,9 @@ logger = logging.getLogger(__name__)
 
 _LEAST_STORE_TIME_S = 1.0  # for an answer that came with the last breath of its call's timeout
 _LAST_WORDS_S = 2.0  # for what is left to say and to write at the end of the process
-_NO_ANSWERS = frozenset({ErrorCode.OVER_CAPACITY, ErrorCode.SERVICE_UNAVAILABLE, ErrorCode.CANCELLED})
+_NO_ANSWERS = frozenset(
+    {ErrorCode.OVER_CAPACITY, ErrorCode.SERVICE_UNAVAILABLE, ErrorCode.CANCELLED, ErrorCode.BUDGET_EXCEEDED}
+)
 
 
 class Executor:
@@ -60,6 +65,8 @@ class Executor:
         kept: KeptCalls,
         records: CallRecords,
         registry: LiveRegistry,
+        limits: BudgetLimits,
+        counters: BudgetCounters,
         hub: HubState,
     ) -> None:
         self._settings = settings
@@ -68,6 +75,8 @@ class Executor:
         self._kept = kept
         self._records = records
         self._registry = registry
+        self._limits = limits
+        self._counters = counters
         self._hub = hub
         self._continuation = Continuation(settings=settings, database=database)
         self._entrance = Entrance(settings=settings, admission=admission)
@@ -115,6 +124,7 @@ class Executor:
             await asyncio.wait(set(self._running), timeout=_LAST_WORDS_S)
         await self._kept.drain(within_s=_LAST_WORDS_S)
         await self._records.drain(within_s=_LAST_WORDS_S)
+        await self._counters.drain(within_s=_LAST_WORDS_S)
 
     async def _run(self, call: RunningCall) -> None:
         self._hub.calls_in_flight += 1
@@ -157,7 +167,7 @@ class Executor:
             if continuation_id is not None:
                 workspace = call.request.client.workspace
                 conversation = await self._continuation.load(continuation_id, workspace=workspace)
-                call.conversation_id = conversation.id
+                call.conversation_id, call.continuation_id = conversation.id, conversation.continuation_id
             answer, time_left_s = await self._ask_tool(call, checked, conversation)
             call.may_be_cancelled = False  # what is paid for is kept
             offer, stored = await self._keep(call, answer, conversation, time_left_s)
@@ -167,7 +177,7 @@ class Executor:
                 answer,
                 offer=offer,
                 stored=stored,
-                cost=call.cost,
+                cost=call.spending.cost,
                 latency=call.latency(),
             )
             last_frames = call.conclude(result)
@@ -217,7 +227,11 @@ class Executor:
                     progress=call.progress,
                     emit=call.chunk if call.streams else None,
                     limit=clock,
+                    find_budget=partial(self._budget, call),
+                    call_id=str(call.id),
+                    continuation_id=str(call.continuation_id),
                 )
+                call.spending = context.spending
                 answer = await checked.tool.run(checked.arguments, context)
                 return answer, clock.left_s
         except TimeoutError:
@@ -231,7 +245,12 @@ class Executor:
             if context is not None:
                 call.provider_s = context.provider_seconds - clock.stood_still_s
                 call.provider, call.model = context.provider_name, context.model_name
-                call.cost, call.price_version = context.spending.cost, context.spending.price_version
+
+    async def _budget(self, call: RunningCall) -> CallBudget | None:
+        if call.budget is None:
+            accounts = await self._limits.accounts(call.request.client, call.started_at)
+            call.budget = CallBudget(self._counters, str(call.id), accounts) if accounts else None
+        return call.budget
 
     async def _keep(
         self, call: RunningCall, answer: ToolAnswer, conversation: ConversationSoFar | None, time_left_s: float
@@ -239,11 +258,11 @@ class Executor:
         """Makes the answer durable. The offer to go on, and whether it is stored."""
         ended = ended_call(call, usage=answer.usage)
         if answer.turn is None:
-            self._records.add(ended)
+            self._records.add(ended, call.settle_budget)
             return None, True
         new = NewTurn(
             conversation_id=conversation.id if conversation else None,
-            continuation_id=conversation.continuation_id if conversation else uuid4(),
+            continuation_id=call.continuation_id,
             turn=answer.turn,
             reasoning=answer.reasoning,
         )
@@ -257,8 +276,9 @@ class Executor:
             stored = False
         if not stored:
             logger.error("the answer of call %s could not be stored; it is delivered without", call.id)
-            self._records.add(ended)
+            self._records.add(ended, call.settle_budget)
             return None, False
+        call.settle_budget()
         return self._continuation.offer(new.continuation_id, len(conversation.turns) if conversation else 0), True
 
     async def _fail(self, call: RunningCall, error: HubError) -> None:
@@ -269,7 +289,7 @@ class Executor:
             call.request.request_id, call.tool_name or call.request.tool_name, error, latency=call.latency()
         )
         if call.attached_to is None:
-            self._records.add(ended_call(call, error=error))
+            self._records.add(ended_call(call, error=error), call.settle_budget)
         last_frames = call.conclude(result)
         self._give_back(call, last_frames[-1], repeatable=error.code in _NO_ANSWERS)
         await call.deliver(last_frames)

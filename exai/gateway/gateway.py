@@ -5,14 +5,17 @@ from functools import cache
 import msgspec
 from django.conf import settings as django_settings
 
+from conversations.ledger import read_ledger
 from exai.calls.admission import Admission
 from exai.calls.breakers import SharedBreakers
+from exai.calls.budgets import BudgetCounters
 from exai.calls.kept_calls import KeptCalls
 from exai.calls.process import Process
 from exai.calls.provider_slots import SharedProviderSlots
 from exai.calls.redis_link import RedisLink
 from exai.calls.waiting import Grants
 from exai.database import Database
+from exai.gateway.budget_limits import BudgetLimits
 from exai.gateway.call_records import CallRecords
 from exai.gateway.cancelling import Cancelling
 from exai.gateway.executor import Executor
@@ -73,7 +76,12 @@ class Gateway:
             most_bytes=settings.call_state_max_mb * 1024 * 1024,
         )
         records = CallRecords(self.database)
-        self.process.on_dead(Reaper(link=self.link, kept=self.kept, records=records).see_to)
+        limits = BudgetLimits(self.database)
+        self.presence.on_check(limits.refresh)
+        counters = BudgetCounters(
+            self.link, self.process, read_ledger=lambda account: read_ledger(self.database, account)
+        )
+        self.process.on_dead(Reaper(link=self.link, kept=self.kept, records=records, counters=counters).see_to)
         self.executor = Executor(
             settings=settings,
             database=self.database,
@@ -81,6 +89,8 @@ class Gateway:
             kept=self.kept,
             records=records,
             registry=self.registry,
+            limits=limits,
+            counters=counters,
             hub=self.hub,
         )
         self.process.on("cancel", self.executor.cancel)

@@ -3,7 +3,7 @@ their client is disabled, by an operator, and at the end of the process."""
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Protocol
 
 from exai.calls import keys, scripts
@@ -58,11 +58,16 @@ class Presence:
         self._checking: asyncio.Task[None] | None = None
         self._disconnecting: set[asyncio.Task[None]] = set()
         self._registry = ConnectionRegistry(link, process)
+        self._every_check: list[Callable[[], Awaitable[None]]] = []
         process.on_beat(self._publish)
         process.on(DISCONNECT, self._disconnect)
 
     def __len__(self) -> int:
         return len(self._connections)
+
+    def on_check(self, listener: Callable[[], Awaitable[None]]) -> None:
+        """`listener` is called when the first one connects, and then twice a second. It may raise `DatabaseAway`."""
+        self._every_check.append(listener)
 
     async def enter(self, connection: Connection) -> str | None:
         """Counts a connection; why it may not stay, in words, when a limit is reached."""
@@ -160,13 +165,18 @@ class Presence:
 
     async def _check_while_connected(self) -> None:
         while self._connections:
+            for listener in self._every_check:
+                await self._attempt(listener)
             await asyncio.sleep(CHECK_INTERVAL_S)
-            try:
-                await self._close_refused()
-            except DatabaseAway:
-                logger.warning("Clients cannot be checked while PostgreSQL is away; their connections stay")
-            except Exception:  # a check that ended would leave every later change unseen
-                logger.exception("The check of connected clients failed; it is tried again")
+            await self._attempt(self._close_refused)
+
+    async def _attempt(self, check: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await check()
+        except DatabaseAway:
+            logger.warning("Clients cannot be checked while PostgreSQL is away; their connections stay")
+        except Exception:  # a check that ended would leave every later change unseen
+            logger.exception("The check of connected clients failed; it is tried again")
 
     async def _close_refused(self) -> None:
         connected = {connection: connection.client for connection in self._connections.values() if connection.client}

@@ -9,6 +9,7 @@ import msgspec
 from conversations.models import CallStatus
 from conversations.records import EndedCall
 from exai.calls import keys
+from exai.calls.budgets import BudgetCounters
 from exai.calls.kept_calls import EndedCallState, KeptCalls
 from exai.calls.redis_link import RedisLink
 from exai.gateway import answers
@@ -21,8 +22,9 @@ logger = logging.getLogger(__name__)
 
 
 class Reaper:
-    def __init__(self, *, link: RedisLink, kept: KeptCalls, records: CallRecords) -> None:
+    def __init__(self, *, link: RedisLink, kept: KeptCalls, records: CallRecords, counters: BudgetCounters) -> None:
         self._link = link
+        self._counters = counters
         self._kept = kept
         self._records = records
 
@@ -70,4 +72,5 @@ class Reaper:
             conversation=call.conversation,
             repeatable=True,
         )
+        self._counters.recount(client_id=call.client_id, workspace=call.workspace)
         await self._kept.abandon(ended, encode(answers.failure(call.request_id, call.tool, error)))

@@ -6,18 +6,19 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Protocol
 
 import msgspec
 
 from exai.calls.admission import AskedCall
 from exai.gateway.authentication import AuthenticatedClient
+from exai.gateway.call_budget import CallBudget
 from exai.gateway.heartbeat import Heartbeat
 from exai.protocol.codec import encode
 from exai.protocol.frames import CallToolAck, CallToolResult, Progress, RequestId, StreamChunk, StreamComplete
 from exai.protocol.ids import time_ordered_uuid
 from exai.protocol.values import LatencyMetrics
+from exai.providers.budget import Spending
 
 
 def utc_timestamp() -> str:
@@ -85,10 +86,11 @@ class RunningCall:
         self.tool_name = ""  # once it is known to exist
         self.streams = False
         self.conversation_id: int | None = None
+        self.continuation_id = uuid.uuid4()  # of the conversation that it begins, unless it continues one
         self.model = ""
         self.provider = ""
-        self.cost: Decimal | None = None  # US dollars, once a model has answered
-        self.price_version = ""
+        self.spending = Spending()
+        self.budget: CallBudget | None = None
         self.queue_s = 0.0
         self.provider_s = 0.0
         self._keep = keep
@@ -147,6 +149,11 @@ class RunningCall:
         """The call has to wait before it may run."""
         await self.acknowledge()
         await self.progress(reason)
+
+    def settle_budget(self) -> None:
+        """The call is on record: what it held of its budgets is free, what it used is counted."""
+        if self.budget is not None:
+            self.budget.settle()
 
     def when_done(self, callback: Callable[[], object]) -> None:
         if self.task is not None:

@@ -1,4 +1,5 @@
 from exai.models.api_client import ApiClient, Scope
+from exai.models.budget import Budget, BudgetPeriod, BudgetUnit
 from exai.models.model_price import ModelPrice
 from exai.models.model_route import ModelRoute, RouteName
 from exai.models.provider_endpoint import ProviderEndpoint
@@ -7,6 +8,9 @@ from exai.models.provider_revision import ProviderRevision
 
 __all__ = [
     "ApiClient",
+    "Budget",
+    "BudgetPeriod",
+    "BudgetUnit",
     "ModelPrice",
     "ModelRoute",
     "ProviderEndpoint",

@@ -6,7 +6,7 @@ from django.db import models
 from django.utils import timezone
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
-_plain_name = RegexValidator(
+plain_name = RegexValidator(
     NAME_PATTERN, "Up to 64 lower-case letters, digits, dots, - and _; a letter or digit first."
 )
 
@@ -25,11 +25,11 @@ def default_scopes() -> list[str]:
 class ApiClient(models.Model):
     """The owner of a token. What it may see and touch is its workspace's."""
 
-    name = models.CharField(max_length=64, unique=True, validators=[_plain_name])
+    name = models.CharField(max_length=64, unique=True, validators=[plain_name])
     workspace = models.CharField(
         max_length=64,
         db_index=True,
-        validators=[_plain_name],
+        validators=[plain_name],
         help_text="Clients of one workspace share conversations and files.",
     )
     token_hash = models.CharField(max_length=64, unique=True, editable=False)

@@ -99,6 +99,12 @@ class ContentTooLarge(HubError):
     code = ErrorCode.CONTENT_TOO_LARGE
 
 
+class BudgetExceeded(HubError):
+    """A budget does not allow a model request any more, or not one of this size. No model was asked."""
+
+    code = ErrorCode.BUDGET_EXCEEDED
+
+
 class InternalError(HubError):
     """A fault of the hub. The caller gets a reference; what happened stands in the log under it."""
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from exai.protocol.errors import InvalidValue
+from exai.providers.base import ModelInfo
 from exai.providers.registry import AUTO, LONG_CONTEXT_TOKENS, Registry, ServedModel
 from exai.providers.routes import RouteName
 
@@ -39,6 +40,11 @@ class Choice(msgspec.Struct, frozen=True):
     served: ServedModel
     why: str
     other: ServedModel | None = None
+
+    @property
+    def infos(self) -> tuple[ModelInfo, ...]:
+        """Of the models that may answer."""
+        return (self.served.info,) if self.other is None else (self.served.info, self.other.info)
 
 
 def choose(registry: Registry, wish: Wish) -> Choice:

@@ -21,6 +21,7 @@ NAVIGATION = [
         "title": "Look",
         "items": [
             _item("Connections", "cable", "connections", model="exai.apiclient"),
+            _item("Usage", "payments", "usage", model="conversations.toolcall"),
             _item("Calls", "bolt", "admin:conversations_toolcall_changelist", model="conversations.toolcall"),
             _item(
                 "Conversations",
@@ -43,6 +44,7 @@ NAVIGATION = [
         "title": "Access",
         "items": [
             _item("Clients", "key", "admin:exai_apiclient_changelist", model="exai.apiclient"),
+            _item("Budgets", "savings", "admin:exai_budget_changelist", model="exai.budget"),
             _item("Users", "person", "admin:auth_user_changelist", model="auth.user"),
             _item("Groups", "group", "admin:auth_group_changelist", model="auth.group"),
         ],

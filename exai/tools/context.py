@@ -22,13 +22,13 @@ from exai.providers.base import (
     TextDelta,
     Thinking,
 )
+from exai.providers.budget import Asking, FindBudget, Spending
 from exai.providers.choice import Choice, Wish, choose
 from exai.providers.fallback import Fallback
 from exai.providers.registry import Registry, ServedModel
 from exai.providers.routes import RouteName
 from exai.providers.tokens import TOKENS_PER_MESSAGE, estimate_tokens
 from exai.tools.history import newest_that_fit, tokens_of
-from exai.tools.spending import Spending
 
 _DEFAULT_ANSWER_TOKENS = 4096  # kept free for the answer where a model's limit is unknown
 
@@ -113,6 +113,9 @@ class ToolContext:
         asker: Asker | None = None,
         emit: Callable[[str], Awaitable[None]] | None = None,
         limit: TimeLimit | None = None,
+        find_budget: FindBudget | None = None,
+        call_id: str = "",
+        continuation_id: str = "",
     ) -> None:
         self.caller = caller
         self._asker = asker
@@ -120,13 +123,15 @@ class ToolContext:
         self.hub = hub
         self.progress = progress
         self.provider_seconds = 0.0
-        self.spending = Spending()
         self.provider_name = ""
         self.model_name = ""
+        self.spending = Spending(find_budget)
         self._earlier_turns = earlier_turns
         self._last_model = last_model
         self._emit = emit
         self._limit = limit
+        self._call_id = call_id
+        self._continuation_id = continuation_id
 
     async def ask(
         self,
@@ -179,6 +184,8 @@ class ToolContext:
                 temperature,
                 thinking=thinking,
                 web_search=web_search and served.info.web_search,
+                call_id=self._call_id,
+                conversation=self._continuation_id,
                 asker=self._asker,
                 timeout_s=left_s,
             )
@@ -186,14 +193,20 @@ class ToolContext:
         async def switch(other: ServedModel, failed: HubError) -> ModelRequest:
             nonlocal served, failure
             served, failure = other, failed
-            return await begin()
+            asking.model = other.info
+            # What was reserved bounds the other's answer, too.
+            return msgspec.structs.replace(await begin(), max_output_tokens=asking.request.max_output_tokens)
 
+        asking: Asking
         text: list[str] = []
         reasoning: list[str] = []
         request = await begin()
         started = time.perf_counter()
         try:
-            async with aclosing(_events(choice, request, switch)) as events:
+            async with (
+                self.spending.of(request, choice.infos, text, reasoning) as asking,
+                aclosing(_events(choice, asking.request, switch)) as events,
+            ):
                 async for event in events:
                     if isinstance(event, TextDelta):
                         text.append(event.text)
@@ -203,11 +216,9 @@ class ToolContext:
                         reasoning.append(event.text)
                     else:
                         finished: Finished = event
+                        asking.usage = event.usage
         finally:
             self.provider_seconds += time.perf_counter() - started
-        self.spending.add(
-            model=f"{served.provider.name}/{served.info.id}", usage=finished.usage, price=served.info.price
-        )
         return ModelAnswer(
             text="".join(text),
             reasoning="".join(reasoning),

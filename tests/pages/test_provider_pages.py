@@ -12,6 +12,7 @@ import pytest
 from django.contrib.auth.hashers import make_password
 
 from exai.sealing import unseal
+from tests.conftest import MODELS
 from tests.gateway.wire import wire
 from tests.hub import RunningHub
 from tests.pages.browser import Browser, sign_in
@@ -152,7 +153,7 @@ def test_the_page_shows_what_is_in_force_and_where_it_comes_from(
     # What is in force stands above the rows of the table.
     shown = {cells[0]: " ".join(cells[1:]) for cells in reversed(rows) if cells}
     assert shown["upstream"].startswith("environment http://127.0.0.1:")
-    assert shown["upstream"].endswith("set 64 210 in use")
+    assert shown["upstream"].endswith(f"set 64 {MODELS + 10} in use")
     assert shown["kimi"].endswith("No key: set MOONSHOT_API_KEY, or enter one here.")
     assert shown[name] == "this table https://llm.test/v1 not set 64 0 in use"
     database.execute("UPDATE provider_endpoints SET enabled = false WHERE name = %s", (name,))

@@ -1,0 +1,219 @@
+"""The port by which model requests are held to a budget: reserved at the most that they may come to, settled after."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from decimal import Decimal
+from typing import Any, NamedTuple, Protocol, Self
+
+import msgspec
+from msgspec.structs import replace
+
+from exai.protocol.values import Usage
+from exai.providers.base import ModelInfo, ModelRequest
+from exai.providers.prices import cost_of
+from exai.providers.tokens import TOKENS_PER_MESSAGE, estimate_tokens
+
+# Vendors tell what an image counts after the answer only; where one counts more, that is an excess.
+TOKENS_PER_IMAGE = 2000
+# Asked for where neither the caller nor the model bounds an answer; at most a quarter of the model's context.
+MOST_OUTPUT_TOKENS = 8192
+SEVERAL = "several"  # prices, so that no single one explains the cost
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """`tokens`: input and output. `cost` in US dollars; None: the price is unknown."""
+
+    tokens: int
+    cost: Decimal | None
+
+
+NOTHING = Charge(0, Decimal(0))
+_NO_USAGE = Usage()
+
+
+class Reservation(Protocol):
+    def settle(self, used: Charge) -> None:
+        """What the request came to. Nothing, when it is never said."""
+        ...
+
+
+class Budget(Protocol):
+    """The budgets that bound one call."""
+
+    def reserve(self, most: Charge, *, model: str) -> AbstractAsyncContextManager[Reservation]:
+        """Raises `BudgetExceeded`, `InvalidValue` when the price is unknown but money is limited, and
+        `ServiceUnavailable` while nobody knows what is left."""
+        ...
+
+
+FindBudget = Callable[[], Awaitable[Budget | None]]  # None: nothing bounds the call
+
+
+class Spending:
+    """What the requests of one call have used so far.
+
+    `usage` is what vendors counted. `estimated` is what they did not count, by the length of what was sent and
+    received: of an answer that broke off after it had begun, or came without a count. `excess` is what they counted
+    beyond the reservations. `cost` in US dollars is that of `usage`; None when nothing was asked, or when the cost of
+    any answer is not known. `price_version` names the price that it was computed by.
+    """
+
+    def __init__(self, find_budget: FindBudget | None = None) -> None:
+        self.usage = _NO_USAGE
+        self.cost: Decimal | None = None
+        self.price_version = ""
+        self.estimated: Charge | None = None
+        self.excess = NOTHING
+        self._find_budget = find_budget
+        self._paid_for: tuple[str, str] | None = None
+
+    def of(
+        self, request: ModelRequest, candidates: Sequence[ModelInfo], text: list[str], reasoning: list[str]
+    ) -> "Asking":
+        """To be held around one request, which any of `candidates` may answer; `text` and `reasoning` are what came of
+        it. To be sent is the `request` of what it gives: it is bounded where there is a budget."""
+        return Asking(self, request, candidates, text, reasoning)
+
+    async def reserve(self, request: ModelRequest, candidates: Sequence[ModelInfo]) -> "Reserved | None":
+        """None: nothing bounds the call."""
+        budget = await self._find_budget() if self._find_budget is not None else None
+        if budget is None:
+            return None
+        request, most = bounded(request, candidates)
+        held = budget.reserve(most, model=request.model)
+        return Reserved(request, most, held, await held.__aenter__())
+
+    def add(self, asking: "Asking") -> Charge:
+        """Everything that the request came to."""
+        told = asking.usage
+        if told is None and not asking.has_begun:
+            return NOTHING
+        told = told or Usage()
+        self.usage = _sum(self.usage, told)
+        self._add_cost(asking.model, told)
+        counted = (told.input_tokens or 0) + (told.output_tokens or 0)
+        if told.input_tokens is not None and told.output_tokens is not None:
+            return Charge(counted, cost_of(told, asking.model.price))
+        whole = replace(
+            told,
+            input_tokens=estimate_input(asking.request) if told.input_tokens is None else told.input_tokens,
+            output_tokens=asking.estimate_output() if told.output_tokens is None else told.output_tokens,
+        )
+        tokens = (whole.input_tokens or 0) + (whole.output_tokens or 0)
+        used = Charge(tokens, cost_of(whole, asking.model.price))
+        self.estimated = _plus(self.estimated or NOTHING, Charge(tokens - counted, used.cost))
+        return used
+
+    def _add_cost(self, model: ModelInfo, told: Usage) -> None:
+        cost, version = cost_of(told, model.price), model.price.version if model.price else ""
+        if self._paid_for is None:
+            self.cost, self.price_version = cost, version
+        else:
+            self.cost = None if self.cost is None or cost is None else self.cost + cost
+            if self._paid_for != (model.id, version):
+                self.price_version = SEVERAL
+        self._paid_for = model.id, version
+
+
+class Reserved(NamedTuple):
+    request: ModelRequest
+    most: Charge
+    held: AbstractAsyncContextManager[Reservation]
+    reservation: Reservation
+
+
+class Asking:
+    """One request under way. The asker fills in `usage` at the end, and in `model` which candidate answers when it is
+    not the first. A class, for a generator costs every call more."""
+
+    def __init__(
+        self,
+        spending: Spending,
+        request: ModelRequest,
+        candidates: Sequence[ModelInfo],
+        text: list[str],
+        reasoning: list[str],
+    ) -> None:
+        self.request = request
+        self.model = candidates[0]
+        self.text = text
+        self.reasoning = reasoning
+        self.usage: Usage | None = None
+        self._spending = spending
+        self._candidates = candidates
+        self._reserved: Reserved | None = None
+
+    async def __aenter__(self) -> Self:
+        self._reserved = await self._spending.reserve(self.request, self._candidates)
+        if self._reserved is not None:
+            self.request = self._reserved.request
+        return self
+
+    async def __aexit__(self, *raised: Any) -> None:
+        used = self._spending.add(self)
+        if self._reserved is not None:
+            self._spending.excess = _plus(self._spending.excess, _beyond(used, self._reserved.most))
+            self._reserved.reservation.settle(used)
+            await self._reserved.held.__aexit__(*raised)
+
+    @property
+    def has_begun(self) -> bool:
+        """A vendor that never began to answer has not billed anything."""
+        return bool(self.text or self.reasoning)
+
+    def estimate_output(self) -> int:
+        return estimate_tokens("".join(self.reasoning)) + estimate_tokens("".join(self.text))
+
+
+def bounded(request: ModelRequest, candidates: Sequence[ModelInfo]) -> tuple[ModelRequest, Charge]:
+    """The request with a bound on its output, and the most that it may come to with the dearest of the candidates."""
+    most_output = request.max_output_tokens
+    if most_output is None:
+        limits = [model.output for model in candidates if model.output is not None]
+        if len(limits) == len(candidates):
+            most_output = max(limits)
+        else:
+            most_output = min(MOST_OUTPUT_TOKENS, *(max(1, model.context // 4) for model in candidates))
+            request = replace(request, max_output_tokens=most_output)
+    most = Usage(input_tokens=estimate_input(request), output_tokens=most_output)
+    costs = [cost_of(most, model.price and replace(model.price, cached=None)) for model in candidates]
+    known = [cost for cost in costs if cost is not None]
+    dearest = max(known) if len(known) == len(costs) else None
+    return request, Charge((most.input_tokens or 0) + most_output, dearest)
+
+
+def estimate_input(request: ModelRequest) -> int:
+    """Tokens of all that the request holds."""
+    tokens = 0
+    for message in request.messages:
+        tokens += estimate_tokens(message.content) + TOKENS_PER_MESSAGE + TOKENS_PER_IMAGE * len(message.images)
+        tokens += sum(estimate_tokens(call.name + call.arguments) + TOKENS_PER_MESSAGE for call in message.calls)
+    for tool in request.tools:
+        described = tool.name + tool.description + msgspec.json.encode(tool.parameters).decode()
+        tokens += estimate_tokens(described) + TOKENS_PER_MESSAGE
+    return tokens
+
+
+def _plus(one: Charge, other: Charge) -> Charge:
+    cost = None if one.cost is None or other.cost is None else one.cost + other.cost
+    return Charge(one.tokens + other.tokens, cost)
+
+
+def _beyond(used: Charge, most: Charge) -> Charge:
+    cost = None if used.cost is None or most.cost is None else max(Decimal(0), used.cost - most.cost)
+    return Charge(max(0, used.tokens - most.tokens), cost)
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    if one is _NO_USAGE:
+        return other
+
+    def add(mine: int | None, theirs: int | None) -> int | None:
+        return theirs if mine is None else mine if theirs is None else mine + theirs
+
+    return Usage(
+        input_tokens=add(one.input_tokens, other.input_tokens),
+        output_tokens=add(one.output_tokens, other.output_tokens),
+        cached_tokens=add(one.cached_tokens, other.cached_tokens),
+        reasoning_tokens=add(one.reasoning_tokens, other.reasoning_tokens),
+    )
