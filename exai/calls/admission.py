@@ -51,7 +51,7 @@ class AskedCall(msgspec.Struct, kw_only=True):
     description: bytes  # what the reaper needs, should this process die
     standing: Standing = Standing.OUTSIDE
     waited: bool = False
-    was_sent: bool = False  # Redis may know of it, even if the reply got lost
+    was_sent: bool = False  # Redis knows of it, or may get to know: the reply got lost
     is_taken_down: bool = False  # it does, and others find the call there
 
 
@@ -137,12 +137,13 @@ class Admission:
         call.was_sent = True
         stage = "again" if call.is_taken_down else "queue" if only_take_down else "new"
         answer = await self._link.script(scripts.ADMIT, [], self._described(call, stage))
+        call.was_sent = call.is_taken_down
         if answer[0] == b"limited":
             raise _over_rate(answer[1].decode(), answer[2] / 1000)
         call.buckets = ()  # the frame has its token
         if answer[0] == b"known":
             raise KnownCall(answer[1].decode())
-        call.is_taken_down = True
+        call.was_sent = call.is_taken_down = True
         if answer[0] == b"full":
             raise _over_capacity(await self._grants.retry_after_s(keys.GLOBAL_SLOTS))
         return bytes(answer[0])

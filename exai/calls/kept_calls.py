@@ -35,6 +35,7 @@ class EndedCallState(msgspec.Struct, kw_only=True):
     process: str
     session: str
     slots: tuple[Slot, ...]
+    connection: str = ""
     repeat_key: str
     asked_key: str
     named_key: str
@@ -51,7 +52,7 @@ class KeptCalls:
         self._retention_ms = round(retention_s * 1000)
         self._most_bytes = most_bytes
         self._unkept = UnkeptFrames(link, retention_ms=self._retention_ms)
-        self._ending: set[asyncio.Task[None]] = set()
+        self._ending: dict[str, asyncio.Task[None]] = {}
         self._evicting: asyncio.Task[None] | None = None
         process.on_beat(self._unkept.confirm)
         process.on_beat(self._begin_to_evict)
@@ -72,6 +73,7 @@ class KeptCalls:
             session=call.session,
             slots=call.slots,
             waited=call.waited,
+            connection=call.connection,
             repeat_key=call.repeat_key,
             asked_key=call.asked_key,
             named_key=call.named_key,
@@ -80,8 +82,11 @@ class KeptCalls:
             held_ms=round(held_s * 1000),
         )
         task = asyncio.create_task(self._finish(ended, result))
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+        self._ending[call.id] = task
+        task.add_done_callback(lambda _: self._ending.pop(call.id, None))
+
+    def is_ending(self, call_id: str) -> bool:
+        return call_id in self._ending
 
     def forget(self, call_id: str) -> None:
         """Drops the frames of a call that never was let in."""
@@ -94,7 +99,7 @@ class KeptCalls:
 
     async def drain(self, *, within_s: float) -> None:
         if self._ending:
-            await asyncio.wait(set(self._ending), timeout=within_s)
+            await asyncio.wait(set(self._ending.values()), timeout=within_s)
 
     async def named(self, *, session: str, request_id: str | int) -> str | None:
         """The id of the call that a session means by a request_id. Raises `RedisAway`."""
@@ -164,7 +169,7 @@ class KeptCalls:
         arguments: list[Part] = [
             *(ended.id, ended.process, ended.session, *slot_arguments(ended.slots)),
             *(int(ended.waited), self._process.lease_ms, self._retention_ms),
-            *(ended.repeat_key, ended.asked_key, ended.named_key, ended.conversation),
+            *(ended.repeat_key, ended.asked_key, ended.named_key, ended.conversation, ended.connection),
             *(int(ended.repeatable), ended.held_ms, result, len(frames)),
         ]
         for place, text in frames:

@@ -100,6 +100,10 @@ class Executor:
         call.when_done(lambda: self._calls.pop(str(call.id), None))
         return call
 
+    def runs_here(self, call_id: str) -> bool:
+        """Whether a call runs in this process, or its end is on its way."""
+        return call_id in self._calls or self._kept.is_ending(call_id)
+
     def cancel(self, call_id: str) -> bool:
         """Cancels a call of this process; whether it runs here and can be."""
         call = self._calls.get(call_id)

@@ -81,7 +81,8 @@ class Gateway:
         counters = BudgetCounters(
             self.link, self.process, read_ledger=lambda account: read_ledger(self.database, account)
         )
-        self.process.on_dead(Reaper(link=self.link, kept=self.kept, records=records, counters=counters).see_to)
+        reaper = Reaper(link=self.link, process=self.process, kept=self.kept, records=records, counters=counters)
+        self.process.on_dead(reaper.see_to)
         self.executor = Executor(
             settings=settings,
             database=self.database,
@@ -93,6 +94,7 @@ class Gateway:
             counters=counters,
             hub=self.hub,
         )
+        reaper.watch_own(self.executor.runs_here)
         self.process.on("cancel", self.executor.cancel)
         self.cancelling = Cancelling(kept=self.kept, process=self.process, executor=self.executor)
         self.tool_catalogue = msgspec.Raw(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from exai.calls import keys
-from exai.calls.admission import Admission, AskedCall
+from exai.calls.admission import Admission, AskedCall, KnownCall
 from exai.calls.kept_calls import CallGone, KeptCalls
 from exai.calls.limits import Bucket, Slot
 from exai.calls.process import Process
@@ -255,3 +255,26 @@ async def test_who_follows_is_given_the_chunks_of_a_result_that_another_has_got_
     rig.kept.finish(call, "result", repeatable=False, held_s=1)
     rig.kept.deliver("followed")
     assert [frame async for frame in following] == ["y" * 5000, "result"]
+
+
+async def test_a_call_that_redis_lets_in_after_its_end_stays_ended(rig: Rig) -> None:
+    # Its process gave up waiting for Redis and went on without; Redis gets to the admission later.
+    call = _call("late")
+    call.was_sent = True
+    rig.kept.finish(call, "result", repeatable=False, held_s=1)
+    await rig.kept.drain(within_s=5)
+    late = _call("late")
+    with pytest.raises(KnownCall):
+        await rig.admission.admit(late, _nobody_hears)
+    assert await _all_of(rig, "late") == ["result"]
+    assert await rig.link.command("ZCARD", keys.GLOBAL_SLOTS) == 0
+    assert await rig.kept.named(session=call.session, request_id="late") == "late"
+
+
+async def test_a_refused_frame_leaves_nothing_behind(rig: Rig) -> None:
+    call = _call("refused")
+    call.buckets = (Bucket("exai:tokens:session:none", 0.5, 0.001),)
+    with pytest.raises(OverCapacity):
+        await rig.admission.admit(call, _nobody_hears)
+    assert not call.was_sent
+    assert not await _is_kept(rig, "refused")

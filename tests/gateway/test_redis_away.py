@@ -5,6 +5,7 @@ import asyncio
 import json
 import time
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -146,3 +147,29 @@ async def test_a_call_whose_admission_got_lost_is_not_taken_for_a_running_one(
             await _until_ready(hub)
             await _until_nothing_is_held(valkey)
             assert (await connection.call("chat", {"prompt": "x", "model": model}, "same"))[-1]["ok"]
+
+
+async def test_what_counts_as_running_and_is_not_is_ended_and_its_waiters_are_answered(
+    environment: dict[str, str], valkey: OwnValkey, token: str, upstream: Upstream, model: str
+) -> None:
+    upstream.behave(model, delay_s=30)
+    with RunningHub({**environment, "EXAI_SLOT_LEASE_SECS": "0.6"}) as hub, valkey.client() as client:
+        async with wire(hub.ws_url, token) as connection:
+            await connection.start("chat", {"prompt": "real", "model": model}, "real")
+            await asyncio.to_thread(upstream.wait_for_requests, model, 1)
+            (running,) = client.scan_iter("exai:running:*")
+            descriptions: Any = client.hgetall(running)
+            ((call_id, description),) = descriptions.items()
+            # As an outage leaves it behind that lasted longer than the call's end is tried for.
+            stray = str(uuid.uuid4())
+            process = running.decode().rpartition(":")[2]
+            client.hset(running, stray, description)
+            client.hset(f"exai:call:{stray}", mapping={"state": "running", "process": process})
+            deadline = time.monotonic() + 10
+            while client.hexists(running, stray):
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.02)
+            assert client.hget(f"exai:call:{stray}", "state") == b"ended"
+            assert client.hexists(running, call_id)
+            await connection.send({"op": "cancel", "request_id": "real"})
+            assert (await _result(connection, "real"))["error"]["code"] == "CANCELLED"

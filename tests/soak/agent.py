@@ -173,7 +173,7 @@ class Agent:
         elif frame["op"] == "error" and frame["error"]["code"] == "NOT_FOUND":
             self._tally.not_found += 1  # the frame went down with its connection
             await self._ask(number, pending)
-        elif frame["op"] == "call_tool_res" and not frame["ok"] and frame["error"]["code"] in _RETRYABLE:
+        elif not frame.get("ok") and frame.get("error", {}).get("code") in _RETRYABLE:
             self._tally.refused += 1
             wait_s = float(frame["error"].get("details", {}).get("retry_after", 1))
             asking = asyncio.create_task(self._ask_later(number, pending, wait_s))
@@ -181,8 +181,9 @@ class Agent:
             asking.add_done_callback(self._asking.discard)
         elif frame["op"] in ("call_tool_res", "error"):
             del self._pending[number]
-            self._judge(frame, pending)
-            pending.done.set_result(None)
+            if not pending.done.done():
+                self._judge(frame, pending)
+                pending.done.set_result(None)
 
     def _judge(self, frame: Frame, pending: _Pending) -> None:
         content = json.loads(frame["outputs"][0]["text"])["content"] if frame["op"] == "call_tool_res" else ""

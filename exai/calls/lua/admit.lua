@@ -40,11 +40,13 @@ if stage ~= 'again' then
       end
     end
   end
+  -- Redis may get to this after the call's end: the process gave up waiting for an answer, and went on without.
+  if redis.call('HSETNX', call_key(call.id), 'state', 'running') == 0 then return {'known', call.id} end
   -- The expiries are only for what nothing else ends: a call's end sets its own.
   redis.call('SET', repeated, call.id, 'PX', longest_ms)
   redis.call('SET', named, call.id, 'PX', longest_ms)
   redis.call('SET', asked, call.id .. ' ' .. connection, 'PX', longest_ms)
-  redis.call('HSET', call_key(call.id), 'state', 'running', 'process', call.process, 'asked', asked)
+  redis.call('HSET', call_key(call.id), 'process', call.process, 'asked', asked)
   redis.call('HSET', running_key(call.process), call.id, description)
 end
 

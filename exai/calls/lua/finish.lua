@@ -13,6 +13,7 @@ local id, process, session, slots = argument(), argument(), argument(), read_slo
 local pool = slots[1][1]
 local waited, lease_ms, retention_ms = argument(), tonumber(argument()), argument()
 local repeated, asked, named, conversation = argument(), argument(), argument(), argument()
+local connection = argument()
 local anew, held_ms, result = argument(), tonumber(argument()), argument()
 local count = tonumber(argument())
 
@@ -23,10 +24,16 @@ redis.call('HDEL', running_key(process), id)
 note_held(pool, held_ms, now)
 
 local known = redis.call('HMGET', call_key(id), 'state', 'bytes', 'delivered')
--- Ended before, or never let in: nothing to keep.
-if known[1] ~= 'running' then
+if known[1] == 'ended' then
   grant(pool, now, lease_ms)
   return
+end
+if not known[1] then
+  -- It was let in while Redis was away, and is known from now on.
+  redis.call('SET', repeated, id, 'PX', retention_ms, 'NX')
+  redis.call('SET', named, id, 'PX', retention_ms, 'NX')
+  redis.call('SET', asked, id .. ' ' .. connection, 'PX', retention_ms, 'NX')
+  redis.call('HSET', call_key(id), 'process', process, 'asked', asked)
 end
 
 local last, size = '', #result

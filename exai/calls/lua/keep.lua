@@ -2,6 +2,7 @@
 -- May be repeated: a place that is taken is left as it is.
 
 local id = ARGV[1]
+if redis.call('HGET', call_key(id), 'state') == 'ended' then return end
 local kept = redis.pcall('XADD', frames_key(id), ARGV[3], 'f', ARGV[4])
 if type(kept) ~= 'string' then return end
 redis.call('PEXPIRE', frames_key(id), ARGV[2])
