@@ -24,6 +24,9 @@ SHORT: dict[str, str] = {
     "EXAI_WS_PROGRESS_INTERVAL_SECS": "0.2",
     "EXAI_WS_SESSION_MAX_INFLIGHT": "3",
     "EXAI_WS_GLOBAL_MAX_INFLIGHT": "24",
+    # Each request at the upstream is one that the hub meant to pay for.
+    "EXAI_PROVIDER_RETRIES": "0",
+    "EXAI_BREAKER_OPEN_SECS": "0",
 }
 _numbers = itertools.count()
 
