@@ -48,14 +48,17 @@ class UnkeptFrames:
             self._flushing = asyncio.get_running_loop().call_later(_FLUSH_S, self._flush)
 
     def last(self, call_id: str) -> list[tuple[str, str]]:
-        """What has not been written yet, as places and texts, to be written with the end of the call."""
+        """What has not been written yet, or was sent over a connection that broke, as places and texts: to be written
+        with the end of the call."""
         call = self._calls.get(call_id)
         self._fresh.discard(call_id)
-        if call is None or not call.fresh:
+        if call is None:
             return []
-        batch = call.next_batch()
-        call.since_last_beat.append(batch)
-        return [batch]
+        if call.fresh:
+            call.since_last_beat.append(call.next_batch())
+            if self._losses == self._link.losses:
+                return call.since_last_beat[-1:]
+        return self.unconfirmed(call_id) if self._losses != self._link.losses else []
 
     def unconfirmed(self, call_id: str) -> list[tuple[str, str]]:
         """What may not have been written, in order."""

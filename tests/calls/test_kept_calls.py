@@ -11,7 +11,7 @@ from exai.calls.admission import Admission, AskedCall, KnownCall
 from exai.calls.kept_calls import CallGone, KeptCalls
 from exai.calls.limits import Bucket, Slot
 from exai.calls.process import Process
-from exai.calls.redis_link import RedisLink
+from exai.calls.redis_link import RedisAway, RedisLink
 from exai.calls.waiting import Grants
 from exai.protocol.errors import OverCapacity
 from tests.calls.links import until
@@ -278,3 +278,19 @@ async def test_a_refused_frame_leaves_nothing_behind(rig: Rig) -> None:
         await rig.admission.admit(call, _nobody_hears)
     assert not call.was_sent
     assert not await _is_kept(rig, "refused")
+
+
+async def test_what_was_sent_over_a_connection_that_broke_is_kept_with_the_end(rig: Rig, valkey: OwnValkey) -> None:
+    call = _call("broken")
+    await rig.admission.admit(call, _nobody_hears)
+    await asyncio.to_thread(valkey.freeze)
+    rig.kept.keep("broken", "first")
+    rig.kept._unkept._flush()
+    with pytest.raises(RedisAway):  # which breaks the connection
+        await rig.link.command("PING")
+    await asyncio.to_thread(valkey.kill)
+    await asyncio.to_thread(valkey.start_again)
+    await until(lambda: not rig.link.away)
+    rig.kept.finish(call, "end", repeatable=False, held_s=1)
+    await rig.kept.drain(within_s=5)
+    assert await _all_of(rig, "broken") == ["first", "end"]
