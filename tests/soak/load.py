@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import time
 from collections import Counter
 from contextlib import suppress
@@ -25,6 +26,8 @@ _SESSIONS_PER_CLIENT = 5
 _SECONDS_BETWEEN_DROPS = 5.0  # of one session, on average
 _SAMPLE_EVERY_S = 3.0
 _EXPIRED_AFTER_S = 10.0  # past the retention
+_COMPLAINT = re.compile(r"warning|error|critical", re.IGNORECASE)
+_NAME = re.compile(r"[0-9a-f-]*[0-9][0-9a-f.:TZ-]*")
 
 
 class Sample(NamedTuple):
@@ -42,6 +45,7 @@ class Load(NamedTuple):
     unfinished: int
     left: list[str]  # in Redis, when everything should have expired
     lasted_s: float
+    logged: dict[str, int]  # warnings and errors of the web processes, without their numbers and names
 
 
 def teach_load(upstream: Upstream) -> None:
@@ -85,7 +89,8 @@ async def run_load(cluster: Cluster, *, rate: float, duration_s: float, seed: in
     await asyncio.gather(*(agent.close() for agent in agents))
     await asyncio.sleep(RETENTION_S + _EXPIRED_AFTER_S)
     recorded, unfinished = _recorded(cluster, sorted({speaker.client_id for speaker in speakers}))
-    return Load(tally, samples, recorded, unfinished, [*left_in_redis(cluster), *_kept_keys(cluster)], lasted_s)
+    left = [*left_in_redis(cluster), *_kept_keys(cluster)]
+    return Load(tally, samples, recorded, unfinished, left, lasted_s, _logged(cluster))
 
 
 async def _drop(agents: list[Agent], chance: random.Random) -> None:
@@ -122,3 +127,12 @@ def _kept_keys(cluster: Cluster) -> list[str]:
             if key != "exai:kept:bytes" or cluster.redis.get(key) != "0":
                 counts[pattern] += 1
     return [f"{count} keys {pattern}" for pattern, count in counts.items()]
+
+
+def _logged(cluster: Cluster) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for hub in cluster.hubs:
+        for line in hub.log_text().splitlines():
+            if _COMPLAINT.search(line):
+                counts[_NAME.sub("…", line)[:200]] += 1
+    return dict(counts.most_common(20))

@@ -81,6 +81,7 @@ def as_json(verdicts: list[Verdict], load: Load | None) -> dict[str, Any]:
             "tally": asdict(load.tally),
             "recorded": load.recorded,
             "left": load.left,
+            "logged": load.logged,
             "growth": [{**growth._asdict(), "share": growth.share, "flat": growth.flat} for growth in growths(load)],
             "samples": [sample._asdict() for sample in load.samples],
         },
@@ -104,6 +105,7 @@ def as_table(verdicts: list[Verdict], load: Load | None) -> str:
             f"refused and asked again {tally.refused}",
             f"  drops {tally.drops}, resumes {tally.resumes}, repeats {tally.repeats}, re-asks {tally.re_asks}, "
             f"never arrived {tally.not_found}; calls run {load.recorded}",
+            *(f"  logged {count} times: {line}" for line, count in load.logged.items()),
             *(f"  {what}: {example[:300]}" for what, examples in tally.examples.items() for example in examples),
             "",
             *_samples(load),
