@@ -50,7 +50,7 @@ class AskedCall(msgspec.Struct, kw_only=True):
     buckets: tuple[Bucket, ...]
     description: bytes  # what the reaper needs, should this process die
     standing: Standing = Standing.OUTSIDE
-    waited: bool = False
+    waited: bool = False  # it may stand in the queue for a slot
     was_sent: bool = False  # Redis knows of it, or may get to know: the reply got lost
     is_taken_down: bool = False  # it does, and others find the call there
 
@@ -116,7 +116,7 @@ class Admission:
         try:
             waits = await self._ask(call, on_wait)
             self._local_buckets.forget()
-            call.standing, call.waited = Standing.COUNTED, waits
+            call.standing = Standing.COUNTED
             self._process.calls[call.id] = HeldByCall(call.id, [] if waits else _keys(call), call.conversation)
             if waits:
                 give_up_at = loop.time() + self._longest_wait_s
@@ -135,6 +135,7 @@ class Admission:
     async def _ask_once(self, call: AskedCall, *, only_take_down: bool = False) -> bytes:
         """`run`, `wait` or `conversation` (another call has it). Raises `KnownCall` or `OverCapacity`."""
         call.was_sent = True
+        call.waited = True  # until the reply, which may never come, says that it does not
         stage = "again" if call.is_taken_down else "queue" if only_take_down else "new"
         answer = await self._link.script(scripts.ADMIT, [], self._described(call, stage))
         call.was_sent = call.is_taken_down
@@ -144,6 +145,7 @@ class Admission:
         if answer[0] == b"known":
             raise KnownCall(answer[1].decode())
         call.was_sent = call.is_taken_down = True
+        call.waited = answer[0] == b"wait"
         if answer[0] == b"full":
             raise _over_capacity(await self._grants.retry_after_s(keys.GLOBAL_SLOTS))
         return bytes(answer[0])
@@ -178,8 +180,7 @@ class Admission:
     async def _take_local_slots(self, call: AskedCall, on_wait: OnWait, *, within_s: float) -> None:
         if self._local_slots.try_take(call.slots):
             return
-        if not call.waited:
-            await on_wait(WAITING_FOR_CAPACITY)
+        await on_wait(WAITING_FOR_CAPACITY)
         try:
             await self._local_slots.wait(call.slots, within_s=within_s)
         except TimeoutError:

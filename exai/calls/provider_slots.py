@@ -47,7 +47,7 @@ class SharedProviderSlots:
             *(self._process.lease_ms, self._most_waiting),
             *(holder, self._process.id, session, 1, wanted.key, wanted.most),
         ]
-        taken_at, waited = loop.time(), False
+        taken_at, waited = loop.time(), True  # until the reply, which may never come, says that it does not
 
         def give_back() -> None:
             self._process.calls.pop(holder, None)
@@ -62,8 +62,8 @@ class SharedProviderSlots:
         outcome = (await self._link.script(scripts.TAKE_SLOT, [], arguments))[0]
         if outcome == b"full":
             raise await self._over_capacity(provider, wanted)
-        if outcome == b"wait":
-            waited = True
+        waited = outcome == b"wait"
+        if waited:
             give_up_at = loop.time() + self._longest_wait_s
             async with _waiting(asker, provider):
                 try:

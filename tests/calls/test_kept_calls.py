@@ -11,6 +11,7 @@ from exai.calls.admission import Admission, AskedCall, KnownCall
 from exai.calls.kept_calls import CallGone, KeptCalls
 from exai.calls.limits import Bucket, Slot
 from exai.calls.process import Process
+from exai.calls.provider_slots import SharedProviderSlots
 from exai.calls.redis_link import RedisAway, RedisLink
 from exai.calls.waiting import Grants
 from exai.protocol.errors import OverCapacity
@@ -294,3 +295,34 @@ async def test_what_was_sent_over_a_connection_that_broke_is_kept_with_the_end(r
     rig.kept.finish(call, "end", repeatable=False, held_s=1)
     await rig.kept.drain(within_s=5)
     assert await _all_of(rig, "broken") == ["first", "end"]
+
+
+async def test_a_call_that_is_cancelled_while_it_asks_for_a_place_gets_none_later(rig: Rig) -> None:
+    runs, asks = _call("runs", most=1), _call("asks", most=1, session="1:another")
+    await rig.admission.admit(runs, _nobody_hears)
+    asking = asyncio.create_task(rig.admission.admit(asks, _nobody_hears))
+    while not asks.was_sent:
+        await asyncio.sleep(0)
+    asking.cancel()  # before the reply: that it waits is known to Redis alone
+    await asyncio.gather(asking, return_exceptions=True)
+    for call in (asks, runs):
+        rig.kept.finish(call, "end", repeatable=True, held_s=1)
+    await rig.kept.drain(within_s=5)
+    assert not await rig.link.command("EXISTS", *(slot.key for slot in asks.slots), keys.waiting(keys.GLOBAL_SLOTS))
+
+
+async def test_a_holder_that_gives_up_while_it_asks_for_a_providers_place_gets_none_later(rig: Rig) -> None:
+    slots = SharedProviderSlots(rig.link, rig.process, Grants(rig.link, rig.process), longest_wait_s=5, most_waiting=10)
+    pool = keys.provider_slots("kimi")
+
+    async def hold() -> None:
+        async with slots.slot("kimi", most=1, asker=None):
+            pass
+
+    async with slots.slot("kimi", most=1, asker=None):
+        asking = asyncio.create_task(hold())
+        await asyncio.sleep(0)  # it has asked, and no answer can have come
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+    await rig.link.command("PING")
+    assert not await rig.link.command("EXISTS", pool, keys.waiting(pool))
