@@ -2,6 +2,7 @@
 
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,10 +31,15 @@ class OwnValkey:
 
     def start_again(self) -> None:
         """It answers when this returns."""
-        self._engines.revive()
-        client = redis.Redis.from_url(self.url, retry=redis.retry.Retry(redis.backoff.ConstantBackoff(0.02), 1000))
-        client.ping()
-        client.close()
+        deadline = time.monotonic() + 20
+        with self.client() as client:
+            while True:
+                self._engines.revive()  # an engine that died often is not started at once
+                with suppress(redis.ConnectionError):
+                    client.ping()
+                    break
+                assert time.monotonic() < deadline, "it does not start again"
+                time.sleep(0.02)
         self._process = self._find_process()
 
     def freeze(self) -> None:
