@@ -90,8 +90,7 @@ class KeptCalls:
 
     def forget(self, call_id: str) -> None:
         """Drops the frames of a call that never was let in."""
-        if self._unkept.forget(call_id):
-            self._link.send_script(scripts.FORGET, [], [call_id])
+        self._unkept.forget(call_id)
 
     def deliver(self, call_id: str) -> None:
         """The caller has the result of the call."""

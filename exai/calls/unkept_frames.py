@@ -65,11 +65,9 @@ class UnkeptFrames:
         call = self._calls.get(call_id)
         return [*call.before_last_beat, *call.since_last_beat] if call else []
 
-    def forget(self, call_id: str) -> bool:
-        """Whether anything was written of it."""
+    def forget(self, call_id: str) -> None:
         self._fresh.discard(call_id)
-        call = self._calls.pop(call_id, None)
-        return call is not None and call.batches > 0
+        self._calls.pop(call_id, None)
 
     def confirm(self) -> None:
         """A beat of the process has succeeded."""

@@ -326,3 +326,22 @@ async def test_a_holder_that_gives_up_while_it_asks_for_a_providers_place_gets_n
         await asyncio.gather(asking, return_exceptions=True)
     await rig.link.command("PING")
     assert not await rig.link.command("EXISTS", pool, keys.waiting(pool))
+
+
+@pytest.mark.parametrize("redis_forgets", [False, True])
+async def test_nothing_stays_of_a_call_of_which_redis_does_not_know(rig: Rig, redis_forgets: bool) -> None:
+    call = _call("unknown")
+    if redis_forgets:
+        await rig.admission.admit(call, _nobody_hears)
+        await rig.link.command("FLUSHALL")
+    else:
+        call.was_sent = True  # but the link broke before it arrived
+    rig.kept.keep("unknown", "frame")
+    rig.kept._unkept._flush()
+    rig.kept.finish(call, "end", repeatable=False, held_s=1)
+    await rig.kept.drain(within_s=5)
+    rig.kept.keep("unknown", "late")
+    rig.kept._unkept._flush()
+    await rig.link.command("PING")
+    assert not await rig.link.command("EXISTS", keys.call_state("unknown"), keys.call_frames("unknown"))
+    assert int(await rig.link.command("GET", "exai:kept:bytes") or 0) == 0
