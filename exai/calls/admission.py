@@ -134,7 +134,7 @@ class Admission:
 
     async def _ask_once(self, call: AskedCall, *, only_take_down: bool = False) -> bytes:
         """`run`, `wait` or `conversation` (another call has it). Raises `KnownCall` or `OverCapacity`."""
-        call.was_sent = True
+        call.was_sent |= not self._link.away
         call.waited = True  # until the reply, which may never come, says that it does not
         stage = "again" if call.is_taken_down else "queue" if only_take_down else "new"
         answer = await self._link.script(scripts.ADMIT, [], self._described(call, stage))

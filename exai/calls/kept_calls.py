@@ -147,17 +147,16 @@ class KeptCalls:
         await self._link.script(scripts.FINISH, [], self._arguments(ended, result, []))
 
     async def _finish(self, ended: EndedCallState, result: str) -> None:
-        loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + self._retention_ms / 1000
         frames = self._unkept.last(ended.id)
         while True:
             try:
                 await self._link.script(scripts.FINISH, [], self._arguments(ended, result, frames), lazily=True)
             except RedisAway:
+                # However long that takes: a repeat would follow a call that never ends. They are few, for of those that
+                # came after the loss Redis does not know.
                 frames = self._unkept.unconfirmed(ended.id)
-                if loop.time() < give_up_at:
-                    await asyncio.sleep(_RETRY_S)
-                    continue
+                await asyncio.sleep(_RETRY_S)
+                continue
             except RedisRefused:
                 logger.exception("Redis refused the end of a call")
             self._unkept.forget(ended.id)

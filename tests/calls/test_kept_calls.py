@@ -345,3 +345,31 @@ async def test_nothing_stays_of_a_call_of_which_redis_does_not_know(rig: Rig, re
     await rig.link.command("PING")
     assert not await rig.link.command("EXISTS", keys.call_state("unknown"), keys.call_frames("unknown"))
     assert int(await rig.link.command("GET", "exai:kept:bytes") or 0) == 0
+
+
+async def test_the_end_of_a_call_that_redis_never_saw_is_not_kept_for_its_return(rig: Rig, valkey: OwnValkey) -> None:
+    await asyncio.to_thread(valkey.kill)
+    try:
+        await until(lambda: rig.link.away)
+        call = _call("aside")
+        await rig.admission.admit(call, _nobody_hears)
+        assert (call.standing.name, call.was_sent) == ("COUNTED_HERE", False)
+    finally:
+        await asyncio.to_thread(valkey.start_again)
+
+
+async def test_the_end_of_a_call_is_told_to_redis_however_late_it_comes_back(rig: Rig, valkey: OwnValkey) -> None:
+    short = KeptCalls(rig.link, rig.process, retention_s=0.1, most_bytes=_MIB)
+    call = _call("long away")
+    await rig.admission.admit(call, _nobody_hears)
+    await asyncio.to_thread(valkey.kill)
+    try:
+        await until(lambda: rig.link.away)
+        short.finish(call, "end", repeatable=False, held_s=1)
+        await short.drain(within_s=1)
+        assert short._ending
+    finally:
+        await asyncio.to_thread(valkey.start_again)
+    await short.drain(within_s=5)
+    assert await rig.link.command("HGET", keys.call_state(call.id), "state") in (b"ended", None)
+    assert not await rig.link.command("EXISTS", keys.running_calls(rig.process.id))
