@@ -73,7 +73,8 @@ class GatewaySettings(BaseModel):
         1024,
         ge=1,
         validation_alias="EXAI_MAX_WAITING",
-        description="Calls that may wait for their turn at once; one more is refused with OVER_CAPACITY.",
+        description="Calls that may wait for their turn at once, a quarter of them of one session; one more is refused "
+        "with OVER_CAPACITY.",
     )
     slot_lease_secs: float = Field(
         8,

@@ -173,7 +173,7 @@ async def test_the_sum_of_what_is_kept_is_right_after_every_end(rig: Rig) -> Non
 async def test_no_more_calls_wait_than_are_allowed(rig: Rig) -> None:
     await rig.admission.admit(_call("runs", most=1), _nobody_hears)
     waiting = [
-        asyncio.create_task(rig.admission.admit(_call(f"waits-{number}", most=1), _nobody_hears))
+        asyncio.create_task(rig.admission.admit(_call(f"waits-{number}", session=f"1:{number}", most=1), _nobody_hears))
         for number in range(10)
     ]
     for _ in range(100):
@@ -373,3 +373,27 @@ async def test_the_end_of_a_call_is_told_to_redis_however_late_it_comes_back(rig
     await short.drain(within_s=5)
     assert await rig.link.command("HGET", keys.call_state(call.id), "state") in (b"ended", None)
     assert not await rig.link.command("EXISTS", keys.running_calls(rig.process.id))
+
+
+async def test_a_session_that_fills_the_queue_does_not_keep_others_out(rig: Rig) -> None:
+    greedy = [_call(f"greedy-{number}") for number in range(12)]
+    for call in greedy:  # one may run
+        call.slots = (call.slots[0], Slot(call.slots[1].key, 1))
+    tasks = [asyncio.create_task(rig.admission.admit(call, _nobody_hears)) for call in greedy]
+    await until(lambda: tasks[-1].done())  # two wait for the one that runs
+    assert sum(task.done() for task in tasks) == 10
+    assert isinstance(tasks[-1].exception(), OverCapacity)
+    async with asyncio.timeout(2):
+        await rig.admission.admit(_call("free", session="1:modest"), _nobody_hears)
+    one = Slot(keys.GLOBAL_SLOTS, 2)
+    waits = _call("waits", session="1:other")
+    waits.slots = (one, waits.slots[1])
+    waiting = asyncio.create_task(rig.admission.admit(waits, _nobody_hears))
+    for _ in range(100):
+        if await rig.link.command("HEXISTS", keys.waiting(keys.GLOBAL_SLOTS), "waits"):
+            break
+        assert not waiting.done(), waiting.exception()
+        await asyncio.sleep(0.01)
+    for task in (*tasks, waiting):
+        task.cancel()
+    await asyncio.gather(*tasks, waiting, return_exceptions=True)

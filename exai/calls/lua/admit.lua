@@ -57,5 +57,4 @@ if conversation ~= '' then
   redis.call('SET', conversation, call.id, 'PX', lease_ms)
 end
 
-if redis.call('HLEN', waiting_key(call.slots[1][1])) >= most_waiting then return {'full'} end
-return {take_or_wait(call, now, lease_ms) and 'run' or 'wait'}
+return {take_or_wait(call, now, lease_ms, most_waiting)}

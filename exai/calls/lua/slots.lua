@@ -59,16 +59,20 @@ local function stop_waiting(pool, id, session)
   if redis.call('EXISTS', queue_key(pool, session)) == 0 then redis.call('LREM', ring_key(pool), 0, session) end
 end
 
--- Takes the slots of a holder, or lets it wait; answers whether it has them. Nobody overtakes its own session.
-local function take_or_wait(holder, now, lease_ms)
+-- Takes the slots of a holder, or lets it wait: answers 'run', 'wait', or 'full' when too many wait. Nobody overtakes
+-- its own session, and none has more than a quarter of the places to wait in: one that asks for ever, though its own
+-- limit holds it back, would keep all others out.
+local function take_or_wait(holder, now, lease_ms, most_waiting)
   local pool = holder.slots[1][1]
-  local queued = redis.call('EXISTS', queue_key(pool, holder.session)) == 1
-  if not queued and has_room(holder.slots, 1, now) then
+  local queued = redis.call('LLEN', queue_key(pool, holder.session))
+  if queued == 0 and has_room(holder.slots, 1, now) then
     take(holder.id, holder.slots, now, lease_ms)
-    return true
+    return 'run'
   end
+  if queued >= math.max(1, math.floor(most_waiting / 4)) then return 'full' end
+  if redis.call('HLEN', waiting_key(pool)) >= most_waiting then return 'full' end
   wait(holder)
-  return false
+  return 'wait'
 end
 
 -- Gives what is free of a pool to who waits, one holder a session and round.

@@ -8,8 +8,7 @@ local function argument()
 end
 local holder = {id = argument(), process = argument(), session = argument(), slots = read_slots(argument)}
 local pool = holder.slots[1][1]
-if redis.call('HLEN', waiting_key(pool)) >= tonumber(ARGV[2]) then return {'full'} end
-local taken = take_or_wait(holder, now, lease_ms)
+local standing = take_or_wait(holder, now, lease_ms, tonumber(ARGV[2]))
 -- Its end is only sent, and may be lost while Redis is away.
-if taken then redis.call('PEXPIRE', pool, lease_ms * 2) end
-return {taken and 'run' or 'wait'}
+if standing == 'run' then redis.call('PEXPIRE', pool, lease_ms * 2) end
+return {standing}
