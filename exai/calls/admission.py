@@ -17,7 +17,7 @@ from exai.calls.process import HeldByCall, Process
 from exai.calls.redis_connection import Part
 from exai.calls.redis_link import RedisAway, RedisLink
 from exai.calls.waiting import Grant, Grants
-from exai.protocol.errors import OverCapacity
+from exai.protocol.errors import OverCapacity, TooManyFrames
 
 _CONVERSATION_POLL_S = 0.02
 _LONGEST_CONVERSATION_POLL_S = 0.25
@@ -140,6 +140,7 @@ class Admission:
         answer = await self._link.script(scripts.ADMIT, [], self._described(call, stage))
         call.was_sent = call.is_taken_down
         if answer[0] == b"limited":
+            call.was_sent = False  # nothing is kept of it
             raise _over_rate(answer[1].decode(), answer[2] / 1000)
         call.buckets = ()  # the frame has its token
         if answer[0] == b"known":
@@ -225,10 +226,10 @@ def _bucket_arguments(buckets: tuple[Bucket, ...]) -> list[Part]:
     return arguments
 
 
-def _over_rate(bucket: str, wait_s: float) -> OverCapacity:
+def _over_rate(bucket: str, wait_s: float) -> TooManyFrames:
     scope = bucket.split(":")[2]
     whose = {"all": "the hub", "session": "this session", "address": "this address"}[scope]
-    return OverCapacity(
+    return TooManyFrames(
         f"Too many frames for {whose}. Try again in {max(0.001, wait_s):.3g} seconds.",
         reason=f"rate_{scope}",
         retry_after=round(max(0.001, wait_s), 3),

@@ -9,6 +9,7 @@ import secrets
 import time
 from contextlib import AsyncExitStack
 from functools import partial
+from uuid import UUID
 
 import psycopg
 
@@ -39,6 +40,7 @@ from exai.protocol.errors import (
     HubError,
     InternalError,
     ServiceUnavailable,
+    TooManyFrames,
 )
 from exai.protocol.frames import RequestId
 from exai.protocol.values import ContinuationOffer
@@ -152,14 +154,7 @@ class Executor:
             self._hub.calls_in_flight -= 1
 
     async def _run_checked(self, call: RunningCall) -> None:
-        if self._hub.draining:
-            raise ServiceUnavailable("The hub is about to stop. Try again in a few seconds.", retry_after=5)
-        checked = await self._check(call)
-        if checked.tool.keeps_conversation and self._database.away:
-            raise DatabaseAway
-        call.tool_name = checked.tool.name
-        call.streams = checked.arguments.wants_stream
-        continuation_id = self._continuation.wanted(checked)
+        checked, continuation_id = await self._check(call)
         async with AsyncExitStack() as held:
             try:
                 await self._entrance.let_in(call, continuation_id, held)
@@ -188,11 +183,19 @@ class Executor:
             self._give_back(call, last_frames[-1], repeatable=False)
         await call.deliver(last_frames)
 
-    async def _check(self, call: RunningCall) -> CheckedCall:
+    async def _check(self, call: RunningCall) -> tuple[CheckedCall, UUID | None]:
+        """The call, and the conversation that it continues."""
         try:
-            return check_call(call.request, largest_arguments=self._settings.tool_call_max_size)
+            if self._hub.draining:
+                raise ServiceUnavailable("The hub is about to stop. Try again in a few seconds.", retry_after=5)
+            checked = check_call(call.request, largest_arguments=self._settings.tool_call_max_size)
+            if checked.tool.keeps_conversation and self._database.away:
+                raise DatabaseAway
+            call.tool_name = checked.tool.name
+            call.streams = checked.arguments.wants_stream
+            return checked, self._continuation.wanted(checked)
         except HubError:
-            # A valid call pays its token where it is let in.
+            # A call that goes on pays its token where it is let in.
             await self._admission.take_token(self._entrance.buckets(call))
             raise
 
@@ -292,7 +295,8 @@ class Executor:
         result = answers.failure(
             call.request.request_id, call.tool_name or call.request.tool_name, error, latency=call.latency()
         )
-        if call.attached_to is None:
+        # What the rate limits refuse is no call: it must cost next to nothing.
+        if call.attached_to is None and not isinstance(error, TooManyFrames):
             self._records.add(ended_call(call, error=error), call.settle_budget)
         last_frames = call.conclude(result)
         self._give_back(call, last_frames[-1], repeatable=error.code in _NO_ANSWERS)

@@ -106,10 +106,10 @@ class Service:
 
     async def _start_tool_call(self, request: frames.ToolCall) -> None:
         name = request.tool.name if request.tool else request.name
-        if name is None:
-            await self._connection.send(error_frame(request.request_id, InvalidRequest("The tool_call names no tool.")))
-        else:
+        if name is not None:
             self._start_call(request.request_id, name, request.arguments)
+        elif await self._has_token(request.request_id):
+            await self._connection.send(error_frame(request.request_id, InvalidRequest("The tool_call names no tool.")))
 
     def _start_call(self, request_id: frames.RequestId | None, name: str, arguments: msgspec.Raw) -> None:
         if request_id is None:

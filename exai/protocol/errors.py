@@ -64,6 +64,10 @@ class OverCapacity(HubError):
     code = ErrorCode.OVER_CAPACITY
 
 
+class TooManyFrames(OverCapacity):
+    """A frame came faster than frames are taken."""
+
+
 class CallTimeout(HubError):
     code = ErrorCode.TIMEOUT
 

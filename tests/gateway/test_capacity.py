@@ -189,6 +189,41 @@ async def test_too_many_frames_are_refused_with_their_request_id_and_a_true_retr
             assert (await connection.receive())["op"] == "pong"
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"op": "call_tool", "name": "chat", "arguments": {"prompt": "Hi", "model": "exai-echo"}},
+        {"op": "call_tool", "name": "chat", "arguments": {"prompt": "Hi", "continuation_id": "none"}},
+        {"op": "call_tool", "name": "chat", "arguments": {}},
+        {"op": "tool_call"},
+    ],
+    ids=["a call", "an unknown conversation", "wrong arguments", "no tool"],
+)
+async def test_no_call_is_free_and_what_is_refused_by_rate_is_not_recorded(
+    hub_environment: dict[str, str],
+    redis_url: str,
+    make_client: MakeClient,
+    database: psycopg.Connection,
+    request_: Frame,
+) -> None:
+    name, token = make_client()
+    limits = {"RATE_LIMIT_USER_CAPACITY": "5", "RATE_LIMIT_USER_REFILL_RATE": "1"}
+    codes = []
+    with RunningHub({**hub_environment, **limits, "REDIS_URL": redis_url}) as hub:
+        async with wire(hub.ws_url, token) as connection:
+            for number in range(20):
+                await connection.send({**request_, "request_id": number})
+            while len(codes) < 20:
+                frame = await connection.receive()
+                if frame["op"] in ("call_tool_res", "error"):
+                    codes.append(frame["error"]["code"] if "error" in frame else "")
+    assert 10 <= codes.count("OVER_CAPACITY") <= 15
+    recorded = database.execute(
+        "SELECT count(*) FROM tool_calls JOIN clients ON clients.id = client_id WHERE clients.name = %s", (name,)
+    ).fetchone()
+    assert recorded == (0 if request_["op"] == "tool_call" else 20 - codes.count("OVER_CAPACITY"),)
+
+
 async def test_connections_beyond_the_limit_are_closed_with_1008_and_a_reason(
     hub_environment: dict[str, str], redis_url: str, token: str
 ) -> None:
