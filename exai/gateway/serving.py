@@ -15,7 +15,7 @@ from exai.calls.kept_calls import CallGone
 from exai.calls.limits import frame_buckets
 from exai.calls.redis_link import RedisAway
 from exai.database import DatabaseAway
-from exai.gateway.answers import error_frame
+from exai.gateway.answers import error_frame, failure
 from exai.gateway.authentication import AuthenticatedClient
 from exai.gateway.following import follow_call
 from exai.gateway.gateway import Gateway
@@ -26,6 +26,11 @@ from exai.protocol.codec import BadFrame, decode_request
 from exai.protocol.errors import InvalidRequest, NotFound, OverCapacity, ServiceUnavailable
 
 _OUT_OF_REACH = ServiceUnavailable("What is kept of calls is out of reach at the moment. Try again.", retry_after=1)
+_TOO_MUCH_AT_ONCE = OverCapacity(
+    "This connection has all the calls that it may have at once. Wait for an answer.",
+    reason="calls_of_connection",
+    retry_after=1,
+)
 
 
 class Connection(Caller, Protocol):
@@ -47,13 +52,16 @@ class Service:
             session=self._session,
             client_refill=client.frame_rate,
         )
+        # As many calls as may run and wait, with the arguments of as many as may run: whatever one waits for, and
+        # though its answer is not read, no connection makes the hub hold more.
+        at_once = client.session_max_inflight or gateway.settings.session_max_inflight
+        self._most_calls = at_once + gateway.settings.max_waiting
+        self._most_bytes = at_once * gateway.settings.tool_call_max_size
+        self.calls_in_flight = 0
+        self._bytes_in_flight = 0
         self._calls: dict[frames.RequestId, list[RunningCall]] = {}
         self._following: set[asyncio.Task[None]] = set()
         self._resumed: set[tuple[str, frames.RequestId]] = set()
-
-    @property
-    def calls_in_flight(self) -> int:
-        return sum(len(calls) for calls in self._calls.values())
 
     def gets(self, call_id: str, request_id: frames.RequestId) -> bool:
         """Whether the frames of that call come to this connection already, under that request_id."""
@@ -71,7 +79,7 @@ class Service:
             return
         match request:
             case frames.CallTool():
-                self._start_call(request.request_id, request.name, request.arguments)
+                await self._start_call(request.request_id, request.name, request.arguments)
             case frames.ToolCall():
                 await self._start_tool_call(request)
             case _:
@@ -107,21 +115,34 @@ class Service:
     async def _start_tool_call(self, request: frames.ToolCall) -> None:
         name = request.tool.name if request.tool else request.name
         if name is not None:
-            self._start_call(request.request_id, name, request.arguments)
+            await self._start_call(request.request_id, name, request.arguments)
         elif await self._has_token(request.request_id):
             await self._connection.send(error_frame(request.request_id, InvalidRequest("The tool_call names no tool.")))
 
-    def _start_call(self, request_id: frames.RequestId | None, name: str, arguments: msgspec.Raw) -> None:
+    async def _start_call(self, request_id: frames.RequestId | None, name: str, arguments: msgspec.Raw) -> None:
         if request_id is None:
             request_id = secrets.token_hex(8)
-        # Copied: the arguments as received are a view into the whole frame.
-        request = CallRequest(request_id, name, msgspec.Raw(bytes(arguments)), self._client)
+        copied = bytes(arguments)  # as received they are a view into the whole frame
+        size = len(copied)
+        if self._would_hold_too_much(size):
+            if await self._has_token(request_id):
+                await self._connection.send(failure(request_id, name, _TOO_MUCH_AT_ONCE))
+            return
+        request = CallRequest(request_id, name, msgspec.Raw(copied), self._client)
         call = self._gateway.executor.start(request, self._connection)
+        self.calls_in_flight += 1
+        self._bytes_in_flight += size
         same_id = self._calls.setdefault(request_id, [])
         same_id.append(call)
-        call.when_done(lambda: self._forget(request_id, call))
+        call.when_done(lambda: self._forget(request_id, call, size))
 
-    def _forget(self, request_id: frames.RequestId, call: RunningCall) -> None:
+    def _would_hold_too_much(self, size: int) -> bool:
+        too_large = self.calls_in_flight > 0 and self._bytes_in_flight + size > self._most_bytes
+        return too_large or self.calls_in_flight >= self._most_calls
+
+    def _forget(self, request_id: frames.RequestId, call: RunningCall, size: int) -> None:
+        self.calls_in_flight -= 1
+        self._bytes_in_flight -= size
         self._calls[request_id].remove(call)
         if not self._calls[request_id]:
             del self._calls[request_id]

@@ -208,7 +208,7 @@ async def test_no_call_is_free_and_what_is_refused_by_rate_is_not_recorded(
 ) -> None:
     name, token = make_client()
     limits = {"RATE_LIMIT_USER_CAPACITY": "5", "RATE_LIMIT_USER_REFILL_RATE": "1"}
-    codes = []
+    codes: list[str] = []
     with RunningHub({**hub_environment, **limits, "REDIS_URL": redis_url}) as hub:
         async with wire(hub.ws_url, token) as connection:
             for number in range(20):
@@ -222,6 +222,38 @@ async def test_no_call_is_free_and_what_is_refused_by_rate_is_not_recorded(
         "SELECT count(*) FROM tool_calls JOIN clients ON clients.id = client_id WHERE clients.name = %s", (name,)
     ).fetchone()
     assert recorded == (0 if request_["op"] == "tool_call" else 20 - codes.count("OVER_CAPACITY"),)
+
+
+async def test_a_connection_cannot_heap_up_calls_that_wait_for_a_conversation(
+    hub_environment: dict[str, str], redis_url: str, token: str, upstream: Upstream, model: str
+) -> None:
+    environment = {**_small(hub_environment, redis_url), "EXAI_MAX_WAITING": "4", "EXAI_CAPACITY_WAIT_SECS": "10"}
+    with RunningHub(environment) as hub:
+        async with wire(hub.ws_url, token) as connection:
+            begun = envelope((await connection.call("chat", {"prompt": "begin", "model": model}))[-1])
+            arguments = {"prompt": "on", "continuation_id": begun["continuation_offer"]["continuation_id"]}
+            upstream.behave(model, delay_s=0.3)
+            for number in range(2 + 4 + 2):
+                await connection.start("chat", arguments, str(number))
+            results = await _results(connection, 8)
+    refused = {name: result["error"]["details"] for name, result in results.items() if not result["ok"]}
+    assert {name: details["reason"] for name, details in refused.items()} == dict.fromkeys("67", "calls_of_connection")
+    assert all(details["retry_after"] > 0 for details in refused.values())
+
+
+async def test_a_connection_cannot_heap_up_arguments(
+    hub_environment: dict[str, str], redis_url: str, token: str, upstream: Upstream, model: str
+) -> None:
+    upstream.behave(model, delay_s=0.3)
+    with RunningHub({**_small(hub_environment, redis_url), "TOOL_CALL_MAX_SIZE": "2048"}) as hub:
+        async with wire(hub.ws_url, token) as connection:
+            for number in range(3):
+                await connection.start("chat", {"prompt": f"{number}" * 1900, "model": model}, str(number))
+            results = await _results(connection, 3)
+            again = (await connection.call("chat", {"prompt": "2" * 1900, "model": model}, "2"))[-1]
+    assert [results[name]["ok"] for name in "012"] == [True, True, False]
+    assert results["2"]["error"]["details"]["reason"] == "calls_of_connection"
+    assert again["ok"]
 
 
 async def test_connections_beyond_the_limit_are_closed_with_1008_and_a_reason(
