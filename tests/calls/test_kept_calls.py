@@ -8,7 +8,7 @@ import pytest
 
 from exai.calls import keys
 from exai.calls.admission import Admission, AskedCall, KnownCall
-from exai.calls.kept_calls import CallGone, KeptCalls
+from exai.calls.kept_calls import CallGone, EndedCallState, KeptCalls
 from exai.calls.limits import Bucket, Slot
 from exai.calls.process import Process
 from exai.calls.provider_slots import SharedProviderSlots
@@ -396,3 +396,34 @@ async def test_a_session_that_fills_the_queue_does_not_keep_others_out(rig: Rig)
     for task in (*tasks, waiting):
         task.cancel()
     await asyncio.gather(*tasks, waiting, return_exceptions=True)
+
+
+async def test_an_answer_of_a_process_that_was_taken_for_dead_outweighs_that_it_was_abandoned(rig: Rig) -> None:
+    call = _call("slow")
+    await rig.admission.admit(call, _nobody_hears)
+    rig.kept.keep("slow", "x" * 5000)
+    rig.kept._unkept._flush()
+    abandoned = EndedCallState(
+        id=call.id,
+        process=rig.process.id,
+        session=call.session,
+        slots=call.slots,
+        repeat_key=call.repeat_key,
+        asked_key=call.asked_key,
+        named_key=call.named_key,
+        conversation="",
+        repeatable=True,
+    )
+    await rig.kept.abandon(abandoned, "abandoned")
+    rig.kept.keep("slow", "y" * 5000)
+    rig.kept.finish(call, "the answer", repeatable=False, held_s=1)
+    await rig.kept.drain(within_s=5)
+    # Not the chunks: those of the time between are missing.
+    assert await _all_of(rig, "slow") == ["the answer"]
+    assert int(await rig.link.command("GET", "exai:kept:bytes")) == len("the answer")
+    with pytest.raises(KnownCall):
+        again = _call("again")
+        again.repeat_key = call.repeat_key
+        await rig.admission.admit(again, _nobody_hears)
+    rig.kept.deliver("slow")
+    assert int(await rig.link.command("GET", "exai:kept:bytes")) == len("the answer")

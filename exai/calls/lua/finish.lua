@@ -23,8 +23,10 @@ if conversation ~= '' and redis.call('GET', conversation) == id then redis.call(
 redis.call('HDEL', running_key(process), id)
 note_held(pool, held_ms, now)
 
-local known = redis.call('HMGET', call_key(id), 'state', 'bytes', 'delivered')
-if known[1] == 'ended' then
+local known = redis.call('HMGET', call_key(id), 'state', 'bytes', 'delivered', 'anew')
+-- The process was taken for dead, and the call ended for it: its answer outweighs that. Some of its frames are missing.
+local outweighs = known[1] == 'ended' and known[4] and anew ~= '1'
+if known[1] == 'ended' and not outweighs then
   grant(pool, now, lease_ms)
   return
 end
@@ -34,6 +36,13 @@ if not known[1] then
   redis.call('SET', named, id, 'PX', retention_ms, 'NX')
   redis.call('SET', asked, id .. ' ' .. connection, 'PX', retention_ms, 'NX')
   redis.call('HSET', call_key(id), 'process', process, 'asked', asked)
+end
+if outweighs then
+  for _, set in ipairs({DELIVERED, KEPT}) do redis.call('ZREM', set, id .. ' ' .. known[2]) end
+  redis.call('DECRBY', TOTAL, known[2])
+  redis.call('HDEL', call_key(id), 'anew')
+  redis.call('UNLINK', frames_key(id))
+  known[2], count = false, 0
 end
 
 local last, size = '', #result
