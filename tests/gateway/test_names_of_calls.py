@@ -99,6 +99,25 @@ async def test_a_question_that_was_asked_again_is_repeated_by_its_new_id_without
     assert len(upstream.requests(model)) == 1
 
 
+async def test_a_call_that_another_session_repeated_can_be_resumed_there_too(
+    hub: RunningHub, other_hub: RunningHub, token: str, upstream: Upstream, model: str
+) -> None:
+    upstream.behave(model, delay_s=0.5)
+    arguments = {"prompt": "Hi", "model": model}
+    async with wire(hub.ws_url) as first:
+        await first.hello(token, "lost")
+        await _begin(first, arguments, "same")
+    async with wire(other_hub.ws_url) as second:
+        await second.hello(token, "found")
+        await second.start("chat", arguments, "same")
+        await second.until("call_tool_ack", "same")
+    async with wire(hub.ws_url) as third:
+        await third.hello(token, "found")
+        await third.send({"op": "resume", "request_id": "same", "after": -1})
+        assert (await third.receive())["op"] != "error"
+        await third.until("call_tool_res", "same")
+
+
 async def _conversation(connection: Wire, model: str) -> str:
     begun = envelope((await connection.call("chat", {"prompt": "one", "model": model}, "begin"))[-1])
     return str(begun["continuation_offer"]["continuation_id"])

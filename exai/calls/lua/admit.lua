@@ -26,7 +26,11 @@ end
 
 if stage ~= 'again' then
   local known = redis.call('MGET', repeated, asked)
-  if known[1] and answers(known[1]) then return {'known', known[1]} end
+  if known[1] and answers(known[1]) then
+    -- It may come from another session, which from now on means that call, too.
+    redis.call('SET', named, known[1], 'PX', longest_ms)
+    return {'known', known[1]}
+  end
   if known[2] then
     local id, asked_by = string.match(known[2], '^(%S+) (%S+)$')
     if asked_by ~= connection and not redis.call('HGET', call_key(id), 'delivered') and answers(id) then
