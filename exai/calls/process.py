@@ -60,8 +60,10 @@ class Process:
     def on_beat(self, listener: Callable[[], None]) -> None:
         self._every_beat.append(listener)
 
-    def tell(self, process: str, message: str, subject: str) -> None:
-        self._link.send("PUBLISH", keys.control_channel(process), f"{message} {subject}")
+    async def tell(self, process: str, message: str, subject: str) -> bool:
+        """Whether that process heard it: one that died, or has lost Redis, does not. Raises `RedisAway`."""
+        heard = await self._link.command("PUBLISH", keys.control_channel(process), f"{message} {subject}")
+        return int(heard) > 0
 
     async def start(self) -> None:
         """Must be called before anything is held. Does nothing the second time."""

@@ -30,18 +30,17 @@ class Cancelling:
         ]
         if len(found) != 1:
             return False
-        return self._tell(*found[0])
+        return await self._tell(*found[0])
 
     async def cancel_id(self, call_id: str) -> bool:
         """Raises `RedisAway`."""
         owner = await self._kept.owner(call_id)
-        return owner is not None and self._tell(owner, call_id)
+        return owner is not None and await self._tell(owner, call_id)
 
-    def _tell(self, process: str, call_id: str) -> bool:
+    async def _tell(self, process: str, call_id: str) -> bool:
         if process == self._process.id:
             return self._executor.cancel(call_id)
-        self._process.tell(process, "cancel", call_id)
-        return True
+        return await self._process.tell(process, "cancel", call_id)
 
 
 def _is_named(described: bytes, client_id: int, request_id: RequestId) -> bool:

@@ -224,6 +224,20 @@ async def test_cancel_from_a_connection_of_another_process_closes_the_upstream_a
     assert ack["call_id"]
 
 
+async def test_a_cancel_that_nobody_heard_is_not_said_to_have_worked(
+    hub: RunningHub, hub_environment: dict[str, str], token: str, upstream: Upstream, model: str
+) -> None:
+    upstream.behave(model, delay_s=30)
+    with RunningHub(hub_environment) as doomed:
+        async with wire(doomed.ws_url, token) as connection:
+            await connection.start("chat", {"prompt": "Hi", "model": model}, "unheard")
+            await connection.until("progress", "unheard")
+            await asyncio.to_thread(doomed.kill)
+    async with wire(hub.ws_url, token) as connection:
+        await connection.send({"op": "cancel", "request_id": "unheard"})
+        assert (await connection.receive())["found"] is False
+
+
 async def test_a_foreign_client_cannot_cancel(
     hub: RunningHub, make_client: MakeClient, upstream: Upstream, model: str
 ) -> None:
