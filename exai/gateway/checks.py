@@ -13,6 +13,7 @@ from exai.tools.table import TOOLS_BY_NAME
 
 _SUFFIXES = ("_EXAI-WS", "-EXAI-WS", "_EXAI_WS", "-EXAI_WS")
 _LONGEST_SHOWN_NAME = 100
+_MOST_SHOWN_REASONS = 50
 
 
 class CheckedCall(msgspec.Struct, frozen=True):
@@ -51,6 +52,10 @@ def check_call(request: CallRequest, *, largest_arguments: int) -> CheckedCall:
 
 def _explained(error: ValidationError, tool: Tool[Any]) -> InvalidValue:
     reasons: dict[str, str] = {}
+    if (count := error.error_count()) > _MOST_SHOWN_REASONS:
+        # To list the millions of a hostile caller takes minutes, in which the process does nothing else.
+        reason = f"{count} values are wrong or missing"
+        return InvalidValue(f"The arguments of {tool.name} are wrong: {reason}.", arguments=reason)
     for detail in error.errors(include_url=False, include_context=False, include_input=False):
         field = ".".join(str(part) for part in detail["loc"]) or "arguments"
         reasons[field] = detail["msg"].removeprefix("Value error, ")

@@ -274,3 +274,10 @@ async def test_disabling_expiring_or_rotating_closes_live_connections_within_a_s
         database.execute(f"UPDATE clients SET {change} WHERE name = %s".encode(), (name,))
         assert await connection.closed() == (4003, "unauthorized")
         assert time.monotonic() - started < 1.0
+
+
+async def test_thousands_of_wrong_values_are_counted_instead_of_listed(hub: RunningHub, token: str) -> None:
+    async with wire(hub.ws_url, token) as connection:
+        result = (await connection.call("chat", {f"field-{number}": 1 for number in range(5000)}))[-1]
+    assert result["error"]["code"] == "VALIDATION_ERROR"
+    assert result["error"]["details"] == {"arguments": "5001 values are wrong or missing"}
