@@ -421,9 +421,9 @@ async def test_an_answer_of_a_process_that_was_taken_for_dead_outweighs_that_it_
     # Not the chunks: those of the time between are missing.
     assert await _all_of(rig, "slow") == ["the answer"]
     assert int(await rig.link.command("GET", "exai:kept:bytes")) == len("the answer")
+    again = _call("again")
+    again.repeat_key = call.repeat_key
     with pytest.raises(KnownCall):
-        again = _call("again")
-        again.repeat_key = call.repeat_key
         await rig.admission.admit(again, _nobody_hears)
     rig.kept.deliver("slow")
     assert int(await rig.link.command("GET", "exai:kept:bytes")) == len("the answer")
