@@ -328,7 +328,7 @@ async def test_a_holder_that_gives_up_while_it_asks_for_a_providers_place_gets_n
 
 
 @pytest.mark.parametrize("redis_forgets", [False, True])
-async def test_nothing_stays_of_a_call_of_which_redis_does_not_know(rig: Rig, redis_forgets: bool) -> None:
+async def test_of_a_call_that_redis_does_not_know_the_end_alone_is_kept(rig: Rig, redis_forgets: bool) -> None:
     call = _call("unknown")
     if redis_forgets:
         await rig.admission.admit(call, _nobody_hears)
@@ -342,8 +342,9 @@ async def test_nothing_stays_of_a_call_of_which_redis_does_not_know(rig: Rig, re
     rig.kept.keep("unknown", "late")
     rig.kept._unkept._flush()
     await rig.link.command("PING")
-    assert not await rig.link.command("EXISTS", keys.call_state("unknown"), keys.call_frames("unknown"))
-    assert int(await rig.link.command("GET", "exai:kept:bytes") or 0) == 0
+    assert not await rig.link.command("EXISTS", keys.call_frames("unknown"))
+    assert await _all_of(rig, "unknown") == ["end"]
+    assert int(await rig.link.command("GET", "exai:kept:bytes")) == len("end")
 
 
 async def test_the_end_of_a_call_that_redis_never_saw_is_not_kept_for_its_return(rig: Rig, valkey: OwnValkey) -> None:
@@ -427,3 +428,20 @@ async def test_an_answer_of_a_process_that_was_taken_for_dead_outweighs_that_it_
         await rig.admission.admit(again, _nobody_hears)
     rig.kept.deliver("slow")
     assert int(await rig.link.command("GET", "exai:kept:bytes")) == len("the answer")
+
+
+@pytest.mark.parametrize("ends_first", [False, True])
+async def test_the_names_of_a_question_asked_again_go_with_the_call_too(rig: Rig, ends_first: bool) -> None:
+    call, again = _call("asked"), _call("again")
+    again.asked_key, again.connection = call.asked_key, "another"
+    await rig.admission.admit(call, _nobody_hears)
+    if ends_first:
+        rig.kept.finish(call, "result", repeatable=False, held_s=1)
+        await rig.kept.drain(within_s=5)
+    with pytest.raises(KnownCall):
+        await rig.admission.admit(again, _nobody_hears)
+    if not ends_first:
+        rig.kept.finish(call, "result", repeatable=False, held_s=1)
+        await rig.kept.drain(within_s=5)
+    for key in (again.repeat_key, again.named_key, again.asked_key):
+        assert 0 < int(await rig.link.command("PTTL", key)) <= 60_000

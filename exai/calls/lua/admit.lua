@@ -37,9 +37,15 @@ if stage ~= 'again' then
       local connected = tonumber(redis.call('ZSCORE', PREFIX .. 'connections', asked_by) or 0) > now
       if not connected then
         -- From now on it is known by this name, too, and asked for by this connection.
-        redis.call('SET', repeated, id, 'PX', longest_ms)
-        redis.call('SET', named, id, 'PX', longest_ms)
-        redis.call('SET', asked, id .. ' ' .. connection, 'PX', longest_ms)
+        local left_ms = redis.call('PTTL', call_key(id)) -- of one that has ended
+        if left_ms < 0 then
+          left_ms = longest_ms
+          local names = redis.call('HGET', call_key(id), 'names')
+          redis.call('HSET', call_key(id), 'names', (names or '') .. repeated .. ' ' .. named .. ' ')
+        end
+        redis.call('SET', repeated, id, 'PX', left_ms)
+        redis.call('SET', named, id, 'PX', left_ms)
+        redis.call('SET', asked, id .. ' ' .. connection, 'PX', left_ms)
         return {'known', id}
       end
     end

@@ -23,7 +23,7 @@ if conversation ~= '' and redis.call('GET', conversation) == id then redis.call(
 redis.call('HDEL', running_key(process), id)
 note_held(pool, held_ms, now)
 
-local known = redis.call('HMGET', call_key(id), 'state', 'bytes', 'delivered', 'anew')
+local known = redis.call('HMGET', call_key(id), 'state', 'bytes', 'delivered', 'anew', 'names')
 -- The process was taken for dead, and the call ended for it: its answer outweighs that. Some of its frames are missing.
 local outweighs = known[1] == 'ended' and known[4] and anew ~= '1'
 if known[1] == 'ended' and not outweighs then
@@ -63,6 +63,10 @@ if known[2] or last == '' then redis.call('PEXPIRE', frames_key(id), retention_m
 local owners = redis.call('MGET', repeated, named, asked)
 if owners[1] == id then redis.call('PEXPIRE', repeated, retention_ms) end
 if owners[2] == id then redis.call('PEXPIRE', named, retention_ms) end
+for name in string.gmatch(known[5] or '', '%S+') do
+  -- By which the same question was asked again.
+  if redis.call('GET', name) == id then redis.call('PEXPIRE', name, retention_ms) end
+end
 if owners[3] and string.sub(owners[3], 1, #id + 1) == id .. ' ' then redis.call('PEXPIRE', asked, retention_ms) end
 
 redis.call('ZADD', known[3] and DELIVERED or KEPT, now, id .. ' ' .. bytes)
