@@ -43,10 +43,10 @@ def decode_completion(data: bytes) -> Completion:
     """Raises `NoCompletion`."""
     try:
         return _completions.decode(data) or _EMPTY
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     try:
-        # Half of a surrogate pair is valid for the standard library's reader only.
-        return msgspec.convert(json.loads(data), Completion | None) or _EMPTY
+        # Half of a surrogate pair is valid for the standard library's reader only; half of a character for neither.
+        return msgspec.convert(json.loads(data.decode(errors="replace")), Completion | None) or _EMPTY
     except (ValueError, RecursionError):
         raise NoCompletion from None

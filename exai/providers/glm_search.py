@@ -57,7 +57,7 @@ class GlmSearch:
         answer = await self._endpoint.request("POST", "/web_search", body=msgspec.json.encode(asked), headers=_JSON)
         try:
             found = msgspec.json.decode(answer, type=_Found)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise self._endpoint.gone("sent something that is no answer") from None
         return tuple(
             FoundPage(source, _text(page.get("content")), _text(page.get("media")))

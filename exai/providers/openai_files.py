@@ -97,5 +97,5 @@ class OpenAIFiles:
     def _read(self, answer: bytes, kind: type[_Kind]) -> _Kind:
         try:
             return msgspec.json.decode(answer, type=kind)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise self._endpoint.gone("sent something that is no answer") from None

@@ -165,7 +165,7 @@ async def test_each_failure_is_told_as_that_of_a_chat(
     assert ("MOONSHOT_API_KEY" in failed.message) is (status == 401)
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"id":5}', b"<html>"])
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"id":5}', b"<html>", b'{"data":[{"id":"\xff"}],"id":"\xff"}'])
 async def test_what_is_no_answer_is_said_to_be_none(body: bytes) -> None:
     async with AsyncExitStack() as stack:
         wire = await stack.enter_async_context(vendor_that_sends(body, head=WHOLE))

@@ -50,10 +50,20 @@ async def test_an_event_with_nothing_in_it_is_passed_over(endpoints: Endpoints, 
         assert (await answer(endpoints.make(wire.url), question("m"))).text == "a"
 
 
+async def test_a_character_that_the_vendor_broke_costs_no_more_than_itself(endpoints: Endpoints) -> None:
+    async with vendor_that_sends(content("a"), content("?").replace(b"?", b"b\xe4\xbd c"), STOP, DONE) as wire:
+        streamed = await answer(endpoints.make(wire.url), question("m"))
+    message = b'{"choices":[{"message":{"content":"ab\xe4\xbd c"},"finish_reason":"stop"}]}'
+    async with vendor_that_sends(message, head=WHOLE) as wire:
+        whole = await answer(endpoints.make(wire.url), question("m"))
+    assert streamed.text == whole.text == "ab\ufffd c"
+
+
 @pytest.mark.parametrize(
     "data",
     [
         pytest.param(b"data: {\n\n", id="broken"),
+        pytest.param(b'data: {"choices":[{"delta":{"content":"\xff', id="bytes"),
         pytest.param(b'data: {"choices":5}\n\n', id="shape"),
         pytest.param(b'data: {"error":{"message":"too late"}}\n\n', id="error"),
         pytest.param(b"data: " + b"x" * 9 * 1024 * 1024, id="endless line"),
