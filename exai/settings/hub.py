@@ -126,15 +126,16 @@ def _explain(error: ValidationError, given: Mapping[str, str]) -> list[str]:
         field = fields[str(detail["loc"][0])]
         name = next(name for name in variable_names(field) if name in given)
         inner = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"][1:])
-        shown = "" if inner or is_secret(field) else f"={_without_password(given[name])[:_LONGEST_SHOWN_VALUE]!r}"
+        shown = "" if inner or is_secret(field) else f"={_without_secrets(given[name])[:_LONGEST_SHOWN_VALUE]!r}"
         wanted = message if inner or detail["type"] == "value_error" else f"should be {expectation(field)}"
         problems.append(f"{name}{inner}{shown}: {wanted}")
     return problems
 
 
-def _without_password(value: str) -> str:
-    """The value, or the address in it, without the `user:password@` that some addresses hold."""
-    return re.sub(r"//.*@", "//…@", value, flags=re.DOTALL)
+def _without_secrets(value: str) -> str:
+    """The value, or the address in it, without the `user:password@` and the query that some addresses hold."""
+    value = re.sub(r"//.*@", "//…@", value, flags=re.DOTALL)
+    return re.sub(r"(//.*?[?#]).*", r"\1…", value, flags=re.DOTALL)
 
 
 def _problems_between_settings(given: Mapping[str, str], wrong: set[str]) -> list[str]:

@@ -55,6 +55,13 @@ def _http_url(url: str) -> str:
     if "@" in parts.netloc:
         # Such an address is shown in messages, and HTTP takes no second way to authenticate beside a key.
         raise ValueError("should hold no user and password")
+    if "?" in url or "#" in url or not url.isprintable() or " " in url:
+        # Paths are put after it; and some would write a key there, which would then show wherever the address does.
+        raise ValueError("should end with its path: no ? and no #, no spaces")
+    try:
+        parts.hostname.encode("idna")
+    except UnicodeError:
+        raise ValueError("should be a URL with the name of a host: https://HOST/…") from None
     return url.rstrip("/")
 
 

@@ -72,7 +72,18 @@ def test_the_environments_key_is_not_sent_to_another_host() -> None:
     assert (same.base_url, same.key) == ("https://api.moonshot.ai/v2", "sk-environment")
 
 
-@pytest.mark.parametrize("url", ["", "ftp://x/", "nonsense", "http://user:password@host/v1", "http://host:99999/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "ftp://x/",
+        "nonsense",
+        "http://user:password@host/v1",
+        "http://host:99999/",
+        "http://a..b/",
+        "http://host/?key=password",
+    ],
+)
 def test_a_row_with_an_unusable_address_is_off_and_the_others_stay(url: str) -> None:
     plans = plan(EndpointRow("bad", url=url), EndpointRow("good", url="http://good.test/v1"))
     assert [each.name for each in plans.providers] == ["good"]

@@ -93,6 +93,8 @@ def test_an_address_with_a_password_is_refused_without_showing_it(name: str) -> 
     [problem] = problems({name: f"https://user:{SECRET}@host.example/v1"})
     assert problem == f"{name}='https://…@host.example/v1': should hold no user and password"
     assert SECRET not in everything_said({name: f"ftp://user:{SECRET}@/{SECRET}@host.example/v1"})
+    [problem] = problems({name: f"https://host.example/v1?key={SECRET}"})
+    assert problem == f"{name}='https://host.example/v1?…': should end with its path: no ? and no #, no spaces"
 
 
 @pytest.mark.parametrize(
@@ -103,6 +105,11 @@ def test_an_address_with_a_password_is_refused_without_showing_it(name: str) -> 
         ({"name": "kimi", "url": "http://a", "models": ["m"]}, "[0].name: kimi is the name of a built-in provider"),
         ({"name": "a", "url": "a", "models": ["m"]}, "[0].url: should be a URL: https://… or http://…"),
         ({"name": "a", "url": f"http://u:{SECRET}@a", "models": ["m"]}, "[0].url: should hold no user and password"),
+        ({"name": "a", "url": f"http://a/v1?key={SECRET}", "models": ["m"]}, "[0].url: should end with its path"),
+        ({"name": "a", "url": "http://a/v1#part", "models": ["m"]}, "[0].url: should end with its path"),
+        ({"name": "a", "url": "http://a\n/v1", "models": ["m"]}, "[0].url: should end with its path"),
+        ({"name": "a", "url": "http://a..b/v1", "models": ["m"]}, "[0].url: should be a URL with the name of a host"),
+        ({"name": "a", "url": "http://" + "a" * 64, "models": ["m"]}, "[0].url: should be a URL with the name of"),
         ({"name": "a", "url": "http://a"}, "[0].models"),
         ({"name": "a", "url": "http://a", "models": []}, "[0].models"),
         ({"name": "a", "url": "http://a", "models": [5]}, "[0].models[0]"),
