@@ -1,12 +1,15 @@
 """Where a vendor is reached: one HTTP session with its key and timeouts, and its failures in the hub's words."""
 
+import asyncio
 from collections.abc import AsyncIterable, Mapping
+from contextlib import suppress
 
 import aiohttp
 
 from exai.protocol.errors import HubError, ProviderFailed
 from exai.providers.failures import LONGEST_ERROR_BODY, failure_of_status, retry_after_s
 
+_PATIENCE_FOR_ERROR_S = 5.0
 LONGEST_BODY = 32 * 1024 * 1024  # bytes of an answer that is no stream
 
 
@@ -88,10 +91,12 @@ class Endpoint:
     async def failure(self, response: aiohttp.ClientResponse, *, of: str = "model or address") -> HubError:
         """What an answer of another status than 2xx means."""
         body = bytearray()
-        async for piece in response.content.iter_any():  # a single read gives what has arrived, not all of it
-            body += piece
-            if len(body) >= LONGEST_ERROR_BODY:
-                break
+        with suppress(aiohttp.ClientError, OSError):  # its status says enough, whatever becomes of its words
+            async with asyncio.timeout(_PATIENCE_FOR_ERROR_S):
+                async for piece in response.content.iter_any():  # a single read gives what has arrived, not all of it
+                    body += piece
+                    if len(body) >= LONGEST_ERROR_BODY:
+                        break
         response.close()
         failure = failure_of_status(
             provider=self.name,

@@ -77,7 +77,9 @@ async def test_a_silent_search_is_given_up(upstream: Upstream, search: GlmSearch
         await search.search("x")
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b"\xff", b'{"search_result":["\xff"]}', b'{"search_result":5}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"<html>", b"\xff", b'{"search_result":["\xff"]}', b'{"search_result":5}']
+)
 async def test_what_is_no_answer_is_said_to_be_none(body: bytes) -> None:
     async with vendor_that_sends(body, head=WHOLE) as wire:
         search = searching(wire.url, "k")

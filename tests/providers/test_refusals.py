@@ -1,5 +1,6 @@
 """Vendors that answer with a status or an error instead of text: what the caller is told, and what never."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from exai.protocol.errors import ContentTooLarge, HubError, ProviderFailed
+from exai.providers import endpoint
 from exai.providers.failures import LONGEST_REASON
 from tests.providers.asking import KEY, KEY_SETTING, Endpoints, answer, failure, provider_failure, question
 from tests.providers.wire import WHOLE, content, event, vendor_that_sends
@@ -127,6 +129,35 @@ async def test_an_error_that_comes_in_pieces_is_read_whole(endpoints: Endpoints)
     pieces = (b'{"error":{"message":', b'"maximum context', b' length is 10"}}')
     async with vendor_that_sends(*pieces, head=head) as wire:
         assert isinstance(await failure(endpoints.make(wire.url), question("m")), ContentTooLarge)
+
+
+@pytest.mark.parametrize(("status", "retryable", "words"), [(401, False, KEY_SETTING), (429, True, "rate limit")])
+async def test_an_error_whose_words_break_off_is_told_by_its_status(
+    endpoints: Endpoints, status: int, retryable: bool, words: str
+) -> None:
+    head = f"{status} No", {"Content-Length": "5000", "Retry-After": "7"}
+    async with vendor_that_sends(b'{"error":', head=head) as wire:
+        failed = await provider_failure(endpoints.make(wire.url), question("m"))
+    assert words in failed.message
+    assert failed.details == {"provider": "vendor", "status": status, "retryable": retryable, "retry_after": 7}
+
+
+async def test_an_error_whose_words_do_not_come_is_told_by_its_status(
+    endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "_PATIENCE_FOR_ERROR_S", 0.1)
+
+    async def stalls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 401 No\r\nContent-Length: 5000\r\n\r\n")
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(stalls, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        async with asyncio.timeout(4):
+            failed = await provider_failure(endpoints.make(url), question("m"))
+    assert (KEY_SETTING in failed.message, failed.details["status"]) == (True, 401)
 
 
 @pytest.mark.parametrize("member", ["code", "type"])
