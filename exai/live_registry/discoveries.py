@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 from exai.provider_config.plans import ProviderPlan
 from exai.providers.discovery import DiscoveryFailed, offered_models
@@ -15,9 +15,10 @@ logger = logging.getLogger(__name__)
 _MOST_AT_ONCE = 4
 
 
-class _Target(NamedTuple):
+@dataclass(frozen=True)
+class _Target:
     base_url: str
-    key: str
+    key: str = field(repr=False)
 
 
 class Discoveries:

@@ -94,3 +94,9 @@ async def test_nobody_is_asked_when_it_is_switched_off(endpoint: Endpoint) -> No
     discoveries.see_to([plan()])
     await discoveries.close()
     assert endpoint.asked == []
+
+
+async def test_no_key_shows_in_what_is_printed_of_it(discoveries: Discoveries) -> None:
+    discoveries.see_to([plan(key="sk-of-an-endpoint")])
+    assert "http://a.test" in repr(vars(discoveries))
+    assert "sk-of-an-endpoint" not in repr(vars(discoveries))
