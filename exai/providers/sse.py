@@ -13,10 +13,15 @@ class EventLines:
     """Takes pieces of bytes, gives the payloads of the `data:` lines that are complete."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        *lines, self._rest = (self._rest + piece).split(b"\n")
+        first, *others = piece.split(b"\n")
+        self._rest += first  # in place: a long line may come in many small pieces
+        lines: list[bytes] = []
+        if others:
+            lines = [bytes(self._rest), *others[:-1]]
+            self._rest = bytearray(others[-1])
         if len(self._rest) > LONGEST_LINE:
             raise LineTooLong
         for line in lines:

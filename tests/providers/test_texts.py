@@ -84,6 +84,13 @@ def test_a_line_that_never_ends_is_refused() -> None:
         list(lines.feed(b"x"))
 
 
+def test_a_long_line_that_drips_takes_no_time_to_gather() -> None:
+    lines, started = EventLines(), time.process_time()
+    for _ in range(2**16):
+        assert list(lines.feed(b"x" * 16)) == []
+    assert time.process_time() - started < 2
+
+
 async def test_the_test_model_repeats_what_it_was_sent_and_says_what_it_is() -> None:
     answered = await answer(Echo(), question(MODEL, "Good morning"))
     assert answered.text == f"{MODEL} is a test model and repeats what it is sent: Good morning"
