@@ -19,7 +19,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanWidget
 from exai.models import ModelPrice, ModelRoute, ProviderEndpoint, ProviderModel
 from exai.models.provider_endpoint import VENDORS
 from exai.provider_config.keys import endpoint_set_key
-from exai.provider_config.overview import endpoints_overview, models_overview
+from exai.provider_config.overview import endpoints_overview, models_overview, routes_overview
 from exai.settings.hub import hub_settings
 from exai.settings.values import ApiKey
 
@@ -161,10 +161,15 @@ class ModelPriceAdmin(OfEndpoint):
 class ModelRouteAdmin(ModelAdmin):  # type: ignore[misc]
     list_display = ("name", "models_by_preference")
     fields = ("name", "model_names")
+    list_before_template = "admin/exai/routes_header.html"
 
     @admin.display(description="models, by preference")
     def models_by_preference(self, route: ModelRoute) -> str:
         return ", ".join(route.model_names)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        overview = {"overview": routes_overview(hub_settings())} if self.has_view_permission(request) else {}
+        return super().changelist_view(request, {**(extra_context or {}), **overview})
 
 
 def _host(url: str) -> tuple[str, str]:

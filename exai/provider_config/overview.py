@@ -9,6 +9,7 @@ from exai.provider_config.plans import ProviderPlans, plan_providers
 from exai.provider_config.tables import TABLES, ProviderTables, parse_tables
 from exai.providers.base import ModelInfo
 from exai.providers.catalogue import load_catalogue
+from exai.providers.routes import ROUTE_NAMES, RouteName, default_routes
 from exai.settings.providers import ProviderSettings
 
 
@@ -27,6 +28,14 @@ class EndpointOverview(NamedTuple):
 class ModelOverview(NamedTuple):
     provider: str
     model: ModelInfo
+
+
+class RouteOverview(NamedTuple):
+    """`models`: the names of its list, and whether an endpoint in use is known to serve them."""
+
+    name: RouteName
+    source: str
+    models: tuple[tuple[str, bool], ...]
 
 
 def endpoints_overview(settings: ProviderSettings) -> list[EndpointOverview]:
@@ -58,6 +67,27 @@ def models_overview(settings: ProviderSettings) -> list[ModelOverview]:
     """The models of the endpoints in use, without those that only the endpoints themselves know."""
     _, plans = _in_force(settings)
     return [ModelOverview(plan.name, model) for plan in plans.providers for model in plan.models]
+
+
+def routes_overview(settings: ProviderSettings) -> list[RouteOverview]:
+    """What is made of endpoints' own lists is not known here, as of `models_overview`."""
+    tables, plans = _in_force(settings)
+    routes = default_routes().overridden(tables.routes)
+    served = {
+        each.lower()
+        for plan in plans.providers
+        for model in plan.models
+        for name in (model.id, *model.aliases)
+        for each in (name, f"{plan.name}/{name}")
+    }
+    return [
+        RouteOverview(
+            route,
+            "this table" if route in tables.routes else "built in",
+            tuple((model, model.strip().lower() in served) for model in routes.models(route)),
+        )
+        for route in ROUTE_NAMES
+    ]
 
 
 def _in_force(settings: ProviderSettings) -> tuple[ProviderTables, ProviderPlans]:

@@ -154,10 +154,10 @@ def test_the_page_shows_what_is_in_force_and_where_it_comes_from(
     rows = [re.sub(r"<[^>]+>|\s+", " ", found).split() for found in re.findall(r"<tr.*?</tr>", page, re.DOTALL)]
     # What is in force stands above the rows of the table.
     shown = {cells[0]: " ".join(cells[1:]) for cells in reversed(rows) if cells}
-    assert shown["upstream"].startswith("environment http://127.0.0.1:")
-    assert shown["upstream"].endswith(f"set 64 {MODELS + 10} in use")
-    assert shown["kimi"].endswith("No key: set MOONSHOT_API_KEY, or enter one here.")
-    assert shown[name] == "this table https://llm.test/v1 not set 64 0 in use"
+    assert shown["upstream"].startswith("in use environment http://127.0.0.1:")
+    assert shown["upstream"].endswith(f"set 64 {MODELS + 10}")
+    assert shown["kimi"].startswith("No key: set MOONSHOT_API_KEY, or enter one here.")
+    assert shown[name] == "in use this table https://llm.test/v1 not set 64 0"
     database.execute("UPDATE provider_endpoints SET enabled = false WHERE name = %s", (name,))
     assert "Disabled." in operator.get(_ENDPOINTS)[1]
 
@@ -233,6 +233,27 @@ def test_a_route_is_a_list_in_its_order(operator: Browser, database: psycopg.Con
     submit(operator, "/admin/exai/modelroute/add/", name="deep", model_names="kimi-k2,glm/glm-4.6")
     saved = database.execute("DELETE FROM model_routes WHERE name = 'deep' RETURNING model_names").fetchone()
     assert saved == (["kimi-k2", "glm/glm-4.6"],)
+
+
+def test_the_page_of_routes_shows_what_is_in_force(operator: Browser, name: str, database: psycopg.Connection) -> None:
+    def shown() -> dict[str, str]:
+        _, page, _ = operator.get("/admin/exai/modelroute/")
+        rows = [re.sub(r"<[^>]+>|\s+", " ", found).split() for found in re.findall(r"<tr.*?</tr>", page, re.DOTALL)]
+        return {cells[0]: " ".join(cells[1:]) for cells in reversed(rows) if cells}
+
+    assert shown()["deep"].startswith("built in glm-4.6 , kimi-thinking-preview")
+    add_endpoint(operator, name, "https://llm.test/v1")
+    submit(
+        operator, "/admin/exai/providermodel/add/", provider=name, model_id="m-1", aliases=f"of-{name}", enabled="on"
+    )
+    submit(operator, "/admin/exai/modelroute/add/", name="deep", model_names=f"of-{name},nobody")
+    try:
+        assert shown()["deep"] == f"this table of-{name} , nobody"
+        _, page, _ = operator.get("/admin/exai/modelroute/")
+        assert f'text-important">of-{name}<' in page
+        assert 'text-subtle">nobody<' in page
+    finally:
+        database.execute("DELETE FROM model_routes WHERE name = 'deep'")
 
 
 def test_a_stranger_to_models_sees_no_endpoints(hub: RunningHub, database: psycopg.Connection) -> None:
