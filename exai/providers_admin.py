@@ -3,12 +3,13 @@
 A key is written here and never read: no page shows it, nor any part of it.
 """
 
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.forms import BooleanField, CharField, ModelForm, ValidationError
+from django.forms import BooleanField, CharField, ModelForm, NullBooleanField, ValidationError
 from django.http import HttpRequest
 from django.utils import timezone
 from pydantic import TypeAdapter
@@ -25,6 +26,7 @@ from exai.settings.values import ApiKey
 
 _api_key: TypeAdapter[Any] = TypeAdapter(ApiKey)
 _LONGEST_KEY = 4000
+_ABILITY_CHOICES = (("unknown", "As the catalogue says"), ("true", "Yes"), ("false", "No"))
 
 
 class EndpointForm(ModelForm):  # type: ignore[type-arg]
@@ -128,6 +130,12 @@ class OfEndpoint(ModelAdmin):  # type: ignore[misc]
 
 
 class ProviderModelForm(ModelForm):  # type: ignore[type-arg]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            if isinstance(field, NullBooleanField):
+                field.widget.choices = _ABILITY_CHOICES
+
     def clean_aliases(self) -> list[str] | None:
         return self.cleaned_data["aliases"] or None
 
@@ -148,13 +156,25 @@ class ProviderModelAdmin(OfEndpoint):
 class ModelPriceAdmin(OfEndpoint):
     """A price that is wrong is deleted and entered anew; `manage.py recost` corrects the calls that it was used for."""
 
-    list_display = ("model_id", "provider", "version", "effective_from", "input", "cached", "output")
+    list_display = ("model_id", "provider", "version", "effective_from", "input_price", "cached_price", "output_price")
     list_filter = ("provider",)
     search_fields = ("model_id", "provider", "version")
     fields = ("provider", "model_id", "version", "effective_from", "input", "cached", "output")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    @admin.display(description="input", ordering="input")
+    def input_price(self, price: ModelPrice) -> str:
+        return _plain(price.input)
+
+    @admin.display(description="cached", ordering="cached", empty_value="as input")
+    def cached_price(self, price: ModelPrice) -> str | None:
+        return None if price.cached is None else _plain(price.cached)
+
+    @admin.display(description="output", ordering="output")
+    def output_price(self, price: ModelPrice) -> str:
+        return _plain(price.output)
 
 
 @admin.register(ModelRoute)
@@ -170,6 +190,10 @@ class ModelRouteAdmin(ModelAdmin):  # type: ignore[misc]
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         overview = {"overview": routes_overview(hub_settings())} if self.has_view_permission(request) else {}
         return super().changelist_view(request, {**(extra_context or {}), **overview})
+
+
+def _plain(dollars: Decimal) -> str:
+    return f"{dollars.normalize():f}"
 
 
 def _host(url: str) -> tuple[str, str]:

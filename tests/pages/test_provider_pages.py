@@ -181,6 +181,7 @@ def test_a_model_says_only_what_is_filled_in(operator: Browser, name: str, datab
         operator, "/admin/exai/providermodel/add/", **fields, tools="unknown", web_search="false", context="9000"
     )
     assert f"There is no endpoint {name}" in page
+    assert operator.get("/admin/exai/providermodel/add/")[1].count("As the catalogue says") == 4
     saved = database.execute(
         "SELECT context, output, vision, thinking, web_search, aliases FROM provider_models WHERE provider = %s",
         (name,),
@@ -209,6 +210,7 @@ def test_the_pages_of_models_and_prices_show_what_is_in_force(
     _, page, _ = operator.get("/admin/exai/modelprice/")
     text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
     assert "vision 0.0 in, 2.5 out (v7)" in text
+    assert " 0 as input 2.5 " in text
 
 
 def test_a_price_is_added_and_never_edited(operator: Browser, name: str, database: psycopg.Connection) -> None:
