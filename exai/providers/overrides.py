@@ -70,4 +70,13 @@ def _unknown(model_id: str, offer: OfferedModel | None, *, listed: bool) -> Mode
 
 
 def _priced(info: ModelInfo, price: Price | None) -> ModelInfo:
-    return info if price is None else msgspec.structs.replace(info, price=price)
+    price = price or info.price
+    return info if price is None else msgspec.structs.replace(info, price=_named(price))
+
+
+def _named(price: Price) -> Price:
+    """With its figures as its version where nobody gave it one: records of calls say by which price they were paid."""
+    if price.version:
+        return price
+    figures = (price.input, price.cached, price.output)
+    return msgspec.structs.replace(price, version="/".join(f"{each:g}" for each in figures if each is not None))

@@ -131,4 +131,6 @@ def test_models_of_the_setting_have_abilities_and_a_price() -> None:
     model = {"id": "llama", "vision": True, "tools": True, "price": {"input": 1, "output": 2}}
     endpoint = {**OLLAMA, "models": [model]}
     (ollama,) = plan(environment={"EXAI_ENDPOINTS": json.dumps([endpoint])}).providers
-    assert ollama.models == (ModelInfo("llama", 8192, vision=True, tools=True, price=Price(input=1, output=2)),)
+    # Calls say by which price they were paid, so one without a version is named by its figures.
+    price = Price(input=1, output=2, version="1/2")
+    assert ollama.models == (ModelInfo("llama", 8192, vision=True, tools=True, price=price),)
