@@ -1,7 +1,8 @@
 """Computes what calls cost anew, by the prices that were valid when they began.
 
 A row of model_prices says what a model cost from some moment on, and so corrects what calls before said. The catalogue
-says nothing of the past: its price is for calls whose cost is unknown. A known cost never becomes unknown.
+and the settings say nothing of the past: their price is for calls whose cost is unknown. A known cost never becomes
+unknown.
 """
 
 from bisect import bisect_right
@@ -18,7 +19,7 @@ from exai.models import ModelPrice
 from exai.protocol.values import Usage
 from exai.providers.base import ModelInfo, Price
 from exai.providers.budget import SEVERAL
-from exai.providers.prices import cost_of
+from exai.providers.prices import cost_of, with_version
 
 BATCH = 500  # rows a transaction: short locks, and nothing lost when it is interrupted
 
@@ -42,7 +43,7 @@ class PriceBook:
 
     def __init__(self, catalogue: Mapping[str, Sequence[ModelInfo]]) -> None:
         self._listed = {
-            (provider, info.id.lower()): info.price
+            (provider, info.id.lower()): with_version(info.price)
             for provider, models in catalogue.items()
             for info in models
             if info.price
@@ -60,7 +61,7 @@ class PriceBook:
         return rows[place - 1][1] if place else None
 
     def listed(self, provider: str, model: str) -> Price | None:
-        """The catalogue's price."""
+        """The price of the catalogue or of the settings."""
         return self._listed.get((provider, model.lower()))
 
 

@@ -92,6 +92,11 @@ def plan_providers(
     return ProviderPlans(tuple(plans), tuple(problems), unconfigured, tuple(disabled), tables.routes)
 
 
+def listed_models(settings: ProviderSettings, catalogue: Catalogue) -> Catalogue:
+    """What the catalogue and the settings say of models, by provider, whether it is configured or not."""
+    return {**catalogue, **{endpoint.name: tuple(_listed(endpoint, catalogue)) for endpoint in settings.endpoints}}
+
+
 def _of_environment(settings: ProviderSettings, catalogue: Catalogue) -> Iterator[_Endpoint]:
     kimi, glm = settings.kimi_api_key, settings.glm_api_key
     for name, key, setting, url, most in (

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from exai.providers.base import ModelInfo, Price
+from exai.providers.prices import with_version
 
 DEFAULT_CONTEXT = 8192  # safe for a model of which nothing is known
 
@@ -71,12 +72,4 @@ def _unknown(model_id: str, offer: OfferedModel | None, *, listed: bool) -> Mode
 
 def _priced(info: ModelInfo, price: Price | None) -> ModelInfo:
     price = price or info.price
-    return info if price is None else msgspec.structs.replace(info, price=_named(price))
-
-
-def _named(price: Price) -> Price:
-    """With its figures as its version where nobody gave it one: records of calls say by which price they were paid."""
-    if price.version:
-        return price
-    figures = (price.input, price.cached, price.output)
-    return msgspec.structs.replace(price, version="/".join(f"{each:g}" for each in figures if each is not None))
+    return info if price is None else msgspec.structs.replace(info, price=with_version(price))

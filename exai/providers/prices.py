@@ -3,6 +3,8 @@
 from decimal import Decimal
 from functools import lru_cache
 
+import msgspec
+
 from exai.protocol.values import Usage
 from exai.providers.base import Price
 
@@ -29,6 +31,14 @@ def cost_of(usage: Usage, price: Price | None) -> Decimal | None:
         + _decimal(price.output) * usage.output_tokens
     )
     return (sum_of_rates / _MILLION).quantize(_STORED)
+
+
+def with_version(price: Price) -> Price:
+    """With its figures as its version where nobody gave it one: records of calls say by which price they were paid."""
+    if price.version:
+        return price
+    figures = (price.input, price.cached, price.output)
+    return msgspec.structs.replace(price, version="/".join(f"{each:g}" for each in figures if each is not None))
 
 
 @lru_cache(maxsize=1024)

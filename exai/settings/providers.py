@@ -95,8 +95,8 @@ class ProviderSettings(BaseModel):
         description="More OpenAI-compatible endpoints, as a JSON list: "
         '`[{"name":"ollama","url":"http://127.0.0.1:11434/v1","key":"","models":["llama3.3"]}]`; '
         'an endpoint may have `"max_inflight"` (64), a model may also be `{"id","context","output","aliases","vision",'
-        '"thinking","tools","web_search","price","timeout_factor"}`, a price `{"input","output","cached","version"}` in '
-        "US dollars per million tokens.",
+        '"thinking","tools","web_search","price","timeout_factor"}`, a price `{"input","output","cached","version"}` '
+        "in US dollars per million tokens.",
     )
     catalogue_file: Annotated[Path, AfterValidator(below_project), AfterValidator(check_catalogue)] | None = Field(
         None,

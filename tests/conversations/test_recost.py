@@ -1,5 +1,6 @@
 """What past calls cost, computed anew by the prices that were valid then."""
 
+import json
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -16,8 +17,10 @@ from conversations import recost
 from conversations.models import CallStatus, ToolCall
 from conversations.recost import Recosted, calls_recost
 from exai.access import client_create
+from exai.management.commands import recost as command
 from exai.models import ModelPrice
 from exai.providers.base import ModelInfo, Price
+from exai.settings.hub import parse
 
 pytestmark = pytest.mark.django_db
 
@@ -154,6 +157,16 @@ def test_the_command_tells_what_it_did(make_call: MakeCall) -> None:
     out = StringIO()
     call_command("recost", since=SINCE.isoformat(), stdout=out, stderr=StringIO())
     assert "2 calls of models: 1 changed, 1 of unknown cost." in out.getvalue()
+
+
+def test_the_command_knows_the_prices_of_the_settings(make_call: MakeCall, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = {"id": "llama", "price": {"input": 1, "output": 2}}
+    endpoint = {"name": "ollama", "url": "http://ollama.test/v1", "models": [model]}
+    settings = parse({"EXAI_ENDPOINTS": json.dumps([endpoint])})
+    monkeypatch.setattr(command, "hub_settings", lambda: settings)
+    call = make_call(provider="ollama", model="llama")
+    call_command("recost", since=SINCE.isoformat(), stdout=StringIO(), stderr=StringIO())
+    assert cost(call) == (Decimal(3), "1/2")
 
 
 def test_the_command_wants_a_date() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from conversations.recost import Recosted, calls_recost
+from exai.provider_config.plans import listed_models
 from exai.providers.catalogue import load_catalogue
 from exai.settings.hub import hub_settings
 
@@ -37,7 +38,7 @@ class Command(BaseCommand):
 
         done = calls_recost(
             since=options["since"],
-            catalogue=load_catalogue(hub_settings().catalogue_file),
+            catalogue=listed_models(hub_settings(), load_catalogue(hub_settings().catalogue_file)),
             dry_run=dry_run,
             progress=progress,
         )
