@@ -4,6 +4,7 @@ Fragments belong together by `index`. Endpoints differ: some leave it out, some 
 them apart by `id`, some write the arguments as an object. https://platform.openai.com/docs/guides/function-calling
 """
 
+import json
 from typing import Any
 
 import msgspec
@@ -60,7 +61,7 @@ class CallGatherer:
         call.name = call.name or name
         arguments = function.get("arguments")
         if isinstance(arguments, dict):
-            arguments = msgspec.json.encode(arguments).decode()
+            arguments = _written(arguments)
         if not isinstance(arguments, str):
             arguments = ""
         call.arguments.append(arguments)
@@ -81,6 +82,15 @@ class CallGatherer:
             raise TooManyCalls
         self._calls.append(_Gathered())
         return self._calls[-1]
+
+
+def _written(arguments: dict[str, Any]) -> str:
+    try:
+        return msgspec.json.encode(arguments).decode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which is mended with the rest
+        return json.dumps(arguments, ensure_ascii=False)
+    except RecursionError:  # nobody calls a function with that
+        return ""
 
 
 def _text(value: object) -> str:

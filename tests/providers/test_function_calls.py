@@ -5,7 +5,7 @@ import json
 import pytest
 
 from exai.providers.base import FunctionCall, FunctionTool
-from exai.providers.function_calls import MOST_CALLS
+from exai.providers.function_calls import MOST_CALLS, CallGatherer
 from tests.providers.asking import Endpoints, answer, provider_failure, question
 from tests.providers.wire import DONE, WHOLE, content, event, vendor_that_sends
 
@@ -62,6 +62,19 @@ async def test_a_call_without_an_id_gets_one_and_one_without_a_name_is_none(endp
 async def test_arguments_come_out_fit_to_store(endpoints: Endpoints) -> None:
     [call] = await calls_of(endpoints, fragment({"name": "f", "arguments": "a\x00\ud83d"}, index=0, id="1"))
     assert call.arguments == "a\ufffd\ufffd"
+
+
+async def test_arguments_of_an_object_come_out_fit_to_store(endpoints: Endpoints) -> None:
+    [call] = await calls_of(endpoints, fragment({"name": "f", "arguments": {"a": "\ud83d"}}, index=0, id="1"))
+    assert json.loads(call.arguments) == {"a": "\ufffd"}
+
+
+@pytest.mark.parametrize("depth", [100, 100_000])
+def test_arguments_of_any_depth_are_taken_or_passed_over(depth: int) -> None:
+    arguments: dict[str, object] = {}
+    for _ in range(depth):
+        arguments = {"a": arguments}
+    CallGatherer().take([{"index": 0, "function": {"name": "f", "arguments": arguments}}])
 
 
 @pytest.mark.parametrize("odd", ["5", '"x"', "[5]", "[{}]", '[{"function":5}]', '{"name":"f"}', "[null]"])
