@@ -26,8 +26,10 @@ def announce(console: Console, settings: HubSettings, prepared: Prepared) -> Non
     announce_accounts(console, settings, prepared)
     if not (settings.kimi_api_key or settings.glm_api_key or settings.endpoints):
         console.say()
-        console.say("No vendor is configured: only the test model exai-echo answers.")
-        console.say("Set MOONSHOT_API_KEY, ZAI_API_KEY or EXAI_ENDPOINTS, in the environment or in .env.")
+        # The supervisor reads no tables.
+        console.say("No vendor is set: unless the admin has an endpoint, only the test model exai-echo answers.")
+        console.say("Set MOONSHOT_API_KEY, ZAI_API_KEY or EXAI_ENDPOINTS, in the environment or in .env,")
+        console.say(f"or enter an endpoint at {address}/admin/exai/providerendpoint/")
     console.say()
     if console.terminal:
         console.say(console.faint("Ctrl-C stops it."))

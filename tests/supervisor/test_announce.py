@@ -87,6 +87,9 @@ def test_without_a_vendor_it_says_who_answers_and_what_to_set(capsys: pytest.Cap
     announce(Console(), settings(), Prepared())
     said = capsys.readouterr().out
     assert "exai-echo" in said
+    # One that is entered in the admin is not known here.
+    assert "unless the admin has an endpoint" in said
+    assert "/admin/exai/providerendpoint/" in said
     assert all(name in said for name in ("MOONSHOT_API_KEY", "ZAI_API_KEY", "EXAI_ENDPOINTS"))
     announce(Console(), settings(ZAI_API_KEY="key-of-the-vendor"), Prepared())
     said = capsys.readouterr().out
