@@ -13,6 +13,7 @@ from collections import Counter
 
 from exai.calls import scripts
 from exai.calls.process import Process
+from exai.calls.redis_connection import Part
 from exai.calls.redis_link import RedisAway, RedisLink, RedisRefused
 from exai.providers.breaker import CLOSED, BreakerRules, Outcome, Standing, refusal
 from exai.providers.local_breakers import LocalBreakers
@@ -84,7 +85,12 @@ class SharedBreakers:
 
     async def _try(self, provider: str) -> str:
         trial = secrets.token_hex(8)
-        answer = await self._link.script(scripts.BREAKER_TRY, [], [provider, trial, round(self._rules.trial_s * 1000)])
+        arguments: list[Part] = [provider, trial, round(self._rules.trial_s * 1000)]
+        try:
+            answer = await self._link.script(scripts.BREAKER_TRY, [], arguments)
+        except asyncio.CancelledError:
+            self._report(provider, trial, Outcome.NEITHER)  # Redis may have given it all the same
+            raise
         if answer == b"trial":
             return trial
         if answer == b"closed":

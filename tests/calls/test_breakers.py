@@ -162,6 +162,17 @@ async def test_a_trial_that_shows_nothing_leaves_the_next_to_another(webs: Webs,
     assert await processes[1].breakers.enter(provider)
 
 
+async def test_a_call_cancelled_while_it_asks_for_the_trial_leaves_it_to_another(webs: Webs, provider: str) -> None:
+    processes = await _half_open(webs, provider)
+    asking = asyncio.create_task(processes[0].breakers.enter(provider))
+    await asyncio.sleep(0)  # its question is on the way
+    asking.cancel()
+    await asyncio.wait({asking})
+    assert asking.cancelled()
+    await processes[0].link.command("PING")  # what was sent before is in force
+    assert await processes[1].breakers.enter(provider)
+
+
 async def test_a_process_that_comes_later_knows_what_is_open(webs: Webs, provider: str) -> None:
     first = await webs.start(BreakerRules())
     await first.told(provider, *[FAILED] * 5)
