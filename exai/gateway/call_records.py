@@ -13,7 +13,6 @@ from conversations.statements import record_call
 from exai.database import Database, DatabaseAway
 from exai.gateway.running_call import RunningCall
 from exai.protocol.errors import CallAbandoned, CallCancelled, HubError
-from exai.protocol.values import Usage
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +22,7 @@ _LONGEST_MESSAGE = 2000
 _LONGEST_TOOL_NAME = 64
 
 
-def ended_call(call: RunningCall, *, usage: Usage | None = None, error: HubError | None = None) -> EndedCall:
+def ended_call(call: RunningCall, *, error: HubError | None = None) -> EndedCall:
     """The record of a call as it stands now: a failed one when there is an error."""
     latency = call.latency()
     tool = call.tool_name or call.request.tool_name
@@ -42,7 +41,7 @@ def ended_call(call: RunningCall, *, usage: Usage | None = None, error: HubError
         provider=call.provider,
         error_code=error.code.value if error else "",
         error_message=error.message[:_LONGEST_MESSAGE] if error else "",
-        usage=usage or call.spending.usage,
+        usage=call.spending.usage,
         cost=call.spending.cost,
         price_version=call.spending.price_version,
         estimated=call.spending.estimated,

@@ -263,7 +263,7 @@ class Executor:
         self, call: RunningCall, answer: ToolAnswer, conversation: ConversationSoFar | None, time_left_s: float
     ) -> tuple[ContinuationOffer | None, bool]:
         """Makes the answer durable. The offer to go on, and whether it is stored."""
-        ended = ended_call(call, usage=answer.usage)
+        ended = ended_call(call)
         if answer.turn is None:
             self._records.add(ended, call.settle_budget)
             return None, True

@@ -60,6 +60,13 @@ class AnswerReader:
         return "".join(self._pieces)
 
     @property
+    def usage(self) -> Usage | None:
+        """What the vendor has counted so far; None: it has told nothing."""
+        if not self._usage:
+            return self._usage_so_far
+        return self._with_usage_of_this_round()
+
+    @property
     def has_ended(self) -> bool:
         """Whether the whole text is there: what follows it can only tell of its usage."""
         return self._finish_reason is not None
@@ -100,8 +107,7 @@ class AnswerReader:
         refusal = failure_of_finish(provider=self._provider, reason=reason, partial_text=self.text_so_far)
         if refusal is not None:
             raise refusal
-        usage = usage_of(self._usage)
-        self._usage_so_far = usage if self._usage_so_far is None else sum_of(self._usage_so_far, usage)
+        self._usage_so_far = self._with_usage_of_this_round()
         text = "".join(brought).removeprefix(_BETWEEN_ROUNDS) if self._pieces_before else "".join(brought)
         ended = Round(reason, text, "".join(self._thoughts), self._calls.whole() if self._calls else ())
         self._begin_round()
@@ -123,6 +129,10 @@ class AnswerReader:
         # Without what came of it: that is too much to pass on, too.
         message = f"{self._provider} sent more than {LONGEST_ANSWER // 2**20} MiB."
         return ProviderFailed(message, provider=self._provider, retryable=True)
+
+    def _with_usage_of_this_round(self) -> Usage:
+        usage = usage_of(self._usage)
+        return usage if self._usage_so_far is None else sum_of(self._usage_so_far, usage)
 
     def _take(self, completion: Completion) -> list[AnswerEvent]:
         if completion.error:

@@ -80,9 +80,11 @@ class Asker(Protocol):
 
 
 class Effort(msgspec.Struct):
-    """What one answer has taken so far, told by the wrappers inside to those outside."""
+    """What one answer has taken so far, told by the wrappers inside to those outside. `unanswered`: what the vendor
+    counted of attempts that did not come to an answer; None: nothing."""
 
     attempts: int = 0
+    unanswered: Usage | None = None
 
 
 class ModelRequest(msgspec.Struct, frozen=True):

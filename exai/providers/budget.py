@@ -52,10 +52,11 @@ FindBudget = Callable[[], Awaitable[Budget | None]]  # None: nothing bounds the 
 class Spending:
     """What the requests of one call have used so far.
 
-    `usage` is what vendors counted. `estimated` is what they did not count, by the length of what was sent and
-    received: of an answer that broke off after it had begun, or came without a count. `excess` is what they counted
-    beyond the reservations. `cost` in US dollars is that of `usage`; None when nothing was asked, or when the cost of
-    any answer is not known. `price_version` names the price that it was computed by.
+    `usage` is what vendors counted, also of attempts that came to no answer. `estimated` is what they did not count,
+    by the length of what was sent and received: of an answer that broke off after it had begun, or came without a
+    count. `excess` is what they counted beyond the reservations. `cost` in US dollars is that of `usage`; None when
+    nothing was asked, or when the cost of any answer is not known. `price_version` names the price that it was
+    computed by.
     """
 
     def __init__(self, find_budget: FindBudget | None = None) -> None:
@@ -85,27 +86,23 @@ class Spending:
 
     def add(self, asking: "Asking") -> Charge:
         """Everything that the request came to."""
-        told = asking.usage
-        if told is None and not asking.has_begun:
+        unanswered = asking.request.effort.unanswered
+        if asking.usage is None and unanswered is None and not asking.has_begun:
             return NOTHING
-        told = told or Usage()
+        told = _sum(unanswered or _NO_USAGE, asking.usage or _NO_USAGE)
         self.usage = _sum(self.usage, told)
-        self._add_cost(asking.model, told)
-        counted = (told.input_tokens or 0) + (told.output_tokens or 0)
-        if told.input_tokens is not None and told.output_tokens is not None:
-            return Charge(counted, cost_of(told, asking.model.price))
-        whole = replace(
-            told,
-            input_tokens=estimate_input(asking.request) if told.input_tokens is None else told.input_tokens,
-            output_tokens=asking.estimate_output() if told.output_tokens is None else told.output_tokens,
-        )
-        tokens = (whole.input_tokens or 0) + (whole.output_tokens or 0)
-        used = Charge(tokens, cost_of(whole, asking.model.price))
-        self.estimated = _plus(self.estimated or NOTHING, Charge(tokens - counted, used.cost))
+        counted = self._add_cost(asking.model, told)
+        whole = asking.completed(told)
+        if whole == told:
+            return counted
+        used = _charge(whole, asking.model)
+        beyond = None if used.cost is None else used.cost - (counted.cost or 0)
+        self.estimated = _plus(self.estimated or NOTHING, Charge(used.tokens - counted.tokens, beyond))
         return used
 
-    def _add_cost(self, model: ModelInfo, told: Usage) -> None:
-        cost, version = cost_of(told, model.price), model.price.version if model.price else ""
+    def _add_cost(self, model: ModelInfo, told: Usage) -> Charge:
+        counted, version = _charge(told, model), model.price.version if model.price else ""
+        cost = counted.cost
         if self._paid_for is None:
             self.cost, self.price_version = cost, version
         else:
@@ -113,6 +110,7 @@ class Spending:
             if self._paid_for != (model.id, version):
                 self.price_version = SEVERAL
         self._paid_for = model.id, version
+        return counted
 
 
 class Reserved(NamedTuple):
@@ -123,8 +121,8 @@ class Reserved(NamedTuple):
 
 
 class Asking:
-    """One request under way. The asker fills in `usage` at the end, and in `model` which candidate answers when it is
-    not the first. A class, for a generator costs every call more."""
+    """One request under way. The asker fills in `usage` at the end, and says when another candidate takes over. A
+    class, for a generator costs every call more."""
 
     def __init__(
         self,
@@ -142,6 +140,7 @@ class Asking:
         self._spending = spending
         self._candidates = candidates
         self._reserved: Reserved | None = None
+        self._used_before = NOTHING
 
     async def __aenter__(self) -> Self:
         self._reserved = await self._spending.reserve(self.request, self._candidates)
@@ -150,19 +149,31 @@ class Asking:
         return self
 
     async def __aexit__(self, *raised: Any) -> None:
-        used = self._spending.add(self)
+        used = _plus(self._used_before, self._spending.add(self))
         if self._reserved is not None:
             self._spending.excess = _plus(self._spending.excess, _beyond(used, self._reserved.most))
             self._reserved.reservation.settle(used)
             await self._reserved.held.__aexit__(*raised)
+
+    def hand_over(self, model: ModelInfo, request: ModelRequest) -> ModelRequest:
+        """Another candidate is asked instead: the request to send it, within what was reserved."""
+        self._used_before = self._spending.add(self)
+        self.model, self.request = model, replace(request, max_output_tokens=self.request.max_output_tokens)
+        return self.request
 
     @property
     def has_begun(self) -> bool:
         """A vendor that never began to answer has not billed anything."""
         return bool(self.text or self.reasoning)
 
-    def estimate_output(self) -> int:
-        return estimate_tokens("".join(self.reasoning)) + estimate_tokens("".join(self.text))
+    def completed(self, told: Usage) -> Usage:
+        """With estimates of what the vendor did not count. Of an answer that broke off it may have counted the
+        beginning."""
+        given, taken = told.input_tokens, told.output_tokens
+        if taken is None or (self.usage is None and self.has_begun):
+            taken = max(taken or 0, estimate_tokens("".join(self.reasoning)) + estimate_tokens("".join(self.text)))
+        given = estimate_input(self.request) if given is None else given
+        return replace(told, input_tokens=given, output_tokens=taken)
 
 
 def bounded(request: ModelRequest, candidates: Sequence[ModelInfo]) -> tuple[ModelRequest, Charge]:
@@ -192,6 +203,10 @@ def estimate_input(request: ModelRequest) -> int:
         described = tool.name + tool.description + msgspec.json.encode(tool.parameters).decode()
         tokens += estimate_tokens(described) + TOKENS_PER_MESSAGE
     return tokens
+
+
+def _charge(usage: Usage, model: ModelInfo) -> Charge:
+    return Charge((usage.input_tokens or 0) + (usage.output_tokens or 0), cost_of(usage, model.price))
 
 
 def _plus(one: Charge, other: Charge) -> Charge:

@@ -20,6 +20,7 @@ from exai.providers.images import check_images
 from exai.providers.request_body import request_body
 from exai.providers.sources import cited_sources, distinct
 from exai.providers.sse import EventLines, LineTooLong
+from exai.providers.token_counts import sum_of
 
 # What follows the end of an answer is its usage, which is worth a moment and not the time of a silent vendor.
 _GRACE_FOR_USAGE_S = 1.0
@@ -71,15 +72,22 @@ class OpenAICompatible:
         self._dialect.complete(body, request, info)
         reader = AnswerReader(self.name, self._endpoint.key, self._dialect.own_functions)
         number = 0
-        while True:
-            number += 1
-            async with aclosing(self._round(request, _encoder.encode(body), reader)) as events:
-                async for event in events:
-                    yield event
-            ended = reader.end_round()
-            if not self._dialect.go_on(body, ended, number):
-                break
-        finished = reader.finish(ended, takes_calls=bool(request.tools))
+        try:
+            while True:
+                number += 1
+                async with aclosing(self._round(request, _encoder.encode(body), reader)) as events:
+                    async for event in events:
+                        yield event
+                ended = reader.end_round()
+                if not self._dialect.go_on(body, ended, number):
+                    break
+            finished = reader.finish(ended, takes_calls=bool(request.tools))
+        except BaseException:
+            # Rounds that were answered are billed, and so is an answer that a filter ended: also when nobody reads on.
+            if reader.usage is not None:
+                before = request.effort.unanswered
+                request.effort.unanswered = reader.usage if before is None else sum_of(before, reader.usage)
+            raise
         if number > 1 and not finished.sources:
             finished = msgspec.structs.replace(finished, sources=distinct(cited_sources(reader.text_so_far)))
         yield finished

@@ -193,9 +193,7 @@ class ToolContext:
         async def switch(other: ServedModel, failed: HubError) -> ModelRequest:
             nonlocal served, failure
             served, failure = other, failed
-            asking.model = other.info
-            # What was reserved bounds the other's answer, too.
-            return msgspec.structs.replace(await begin(), max_output_tokens=asking.request.max_output_tokens)
+            return asking.hand_over(other.info, await begin())
 
         asking: Asking
         text: list[str] = []

@@ -238,8 +238,10 @@ async def test_failures_before_an_answer_cost_nothing_and_broken_answers_are_in_
             assert (await _ask(connection, model, "uncounted", "3"))["ok"]
             upstream.behave(model, usage={"prompt": 20, "completion": 20_000})
             assert (await _ask(connection, model, "exceeds", "4"))["ok"]
-            rows = await _recorded(database, name, 4)
-            failed, broken, uncounted, exceeding = rows
+            upstream.behave(model, text="", finish_reason="content_filter", usage={"prompt": 30, "completion": 7})
+            assert not (await _ask(connection, model, "filtered", "5"))["ok"]
+            rows = await _recorded(database, name, 5)
+            failed, broken, uncounted, exceeding, filtered = rows
             await _settled(redis_url, name, database, sum(sum(row[1:4]) for row in _without_none(rows)))
     assert failed == ("failed", None, None, None, None)
     assert broken[:3] == ("failed", None, None)
@@ -248,6 +250,7 @@ async def test_failures_before_an_answer_cost_nothing_and_broken_answers_are_in_
     assert uncounted[3] - broken[3] == pytest.approx(50, abs=3)
     assert exceeding[:4] == ("succeeded", 20, 20_000, None)
     assert exceeding[4] > 20_000 - 8192 - 1000
+    assert filtered == ("failed", 30, 7, None, None)
 
 
 def _without_none(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

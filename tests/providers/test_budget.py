@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from exai.protocol.errors import ProviderFailed
 from exai.protocol.values import Usage
-from exai.providers.base import ChatMessage, FunctionTool, ModelInfo, ModelRequest, Price
+from exai.providers.base import ChatMessage, Effort, FunctionTool, ModelInfo, ModelRequest, Price
 from exai.providers.budget import MOST_OUTPUT_TOKENS, SEVERAL, TOKENS_PER_IMAGE, Budget, Charge, Spending, bounded
 
 _REQUEST = ModelRequest("m", (ChatMessage("user", "x" * 400),))  # 101 tokens, and four for the message
@@ -72,10 +72,16 @@ def test_images_and_tools_count_as_input() -> None:
 
 
 async def _ask(
-    spending: Spending, *, said: str = "", usage: Usage | None = None, fails: bool = False, model: ModelInfo = _CHEAP
+    spending: Spending,
+    *,
+    said: str = "",
+    usage: Usage | None = None,
+    fails: bool = False,
+    model: ModelInfo = _CHEAP,
+    request: ModelRequest = _REQUEST,
 ) -> None:
     text = [said] if said else []
-    async with spending.of(_REQUEST, [model], text, []) as asking:
+    async with spending.of(request, [model], text, []) as asking:
         if fails:
             raise ProviderFailed("gone", provider="p", retryable=True)
         asking.usage = usage
@@ -119,6 +125,38 @@ async def test_a_vendor_that_never_began_to_answer_has_billed_nothing() -> None:
         await _ask(spending, fails=True)
     assert kept.settled == [Charge(0, Decimal(0))]
     assert spending.estimated is None
+
+
+async def test_what_a_vendor_counted_of_attempts_without_an_answer_is_used() -> None:
+    kept = _Kept()
+    spending = Spending(kept.find)
+    lost = replace(_REQUEST, effort=Effort(unanswered=Usage(100, 50)))
+    with pytest.raises(ProviderFailed):
+        await _ask(spending, fails=True, request=lost)
+    assert (spending.usage, spending.cost) == (Usage(100, 50), Decimal("0.0002"))
+    await _ask(spending, said="x", usage=Usage(10, 5), request=lost)
+    assert kept.settled == [Charge(150, Decimal("0.0002")), Charge(165, Decimal("0.00022"))]
+    assert spending.estimated is None
+
+
+async def test_of_an_answer_that_broke_off_the_vendor_may_have_counted_the_beginning() -> None:
+    spending = Spending()
+    lost = replace(_REQUEST, effort=Effort(unanswered=Usage(100, 1)))
+    with pytest.raises(ProviderFailed):
+        await _ask(spending, said="y" * 40, fails=True, request=lost)
+    assert (spending.usage, spending.cost) == (Usage(100, 1), Decimal("0.000102"))
+    assert spending.estimated == Charge(11, Decimal("0.000022"))
+
+
+async def test_each_model_that_was_asked_costs_what_it_costs() -> None:
+    kept = _Kept()
+    spending = Spending(kept.find)
+    first = replace(_REQUEST, effort=Effort(unanswered=Usage(100, 0)))
+    async with spending.of(first, [_CHEAP, _DEAR], [], []) as asking:
+        asking.hand_over(_DEAR, _REQUEST)
+        asking.usage = Usage(200, 10)
+    assert kept.settled == [Charge(310, Decimal("0.0023"))]
+    assert (spending.usage, spending.cost) == (Usage(300, 10), Decimal("0.0023"))
 
 
 async def test_the_requests_of_a_call_add_up() -> None:

@@ -94,6 +94,16 @@ async def test_a_failure_in_a_later_round_carries_the_text_of_the_first(
     assert failed.details == {"provider": "vendor", "status": 400, "retryable": False, "partial_text": "I look."}
 
 
+async def test_what_the_rounds_before_a_failure_took_is_told(
+    upstream: Upstream, endpoints: Endpoints, model: str
+) -> None:
+    wrong_echo = [{"id": "1", "name": "$web_search", "arguments": "{}"}]
+    upstream.behave(model, calls=wrong_echo, text="", usage=USAGE)
+    asked = question(model, web_search=True)
+    await provider_failure(kimi_with(endpoints, model), asked)
+    assert asked.effort.unanswered == Usage(input_tokens=10, output_tokens=3, cached_tokens=4, reasoning_tokens=1)
+
+
 @pytest.mark.parametrize("text", ["I look.", ""])
 async def test_a_model_that_searches_on_all_the_same_has_said_what_it_has_said(endpoints: Endpoints, text: str) -> None:
     called = {"index": 0, "id": "1", "function": {"name": "$web_search", "arguments": "{}"}}
