@@ -69,18 +69,26 @@ class Spending:
         self._paid_for: tuple[str, str] | None = None
 
     def of(
-        self, request: ModelRequest, candidates: Sequence[ModelInfo], text: list[str], reasoning: list[str]
+        self,
+        request: ModelRequest,
+        candidates: Sequence[ModelInfo],
+        text: list[str],
+        reasoning: list[str],
+        more_input: Callable[[], int] = lambda: 0,
     ) -> "Asking":
         """To be held around one request, which any of `candidates` may answer; `text` and `reasoning` are what came of
-        it. To be sent is the `request` of what it gives: it is bounded where there is a budget."""
-        return Asking(self, request, candidates, text, reasoning)
+        it. To be sent is the `request` of what it gives: it is bounded where there is a budget. `more_input`: the
+        tokens that another candidate may be sent beyond it."""
+        return Asking(self, request, candidates, text, reasoning, more_input)
 
-    async def reserve(self, request: ModelRequest, candidates: Sequence[ModelInfo]) -> "Reserved | None":
+    async def reserve(
+        self, request: ModelRequest, candidates: Sequence[ModelInfo], more_input: Callable[[], int]
+    ) -> "Reserved | None":
         """None: nothing bounds the call."""
         budget = await self._find_budget() if self._find_budget is not None else None
         if budget is None:
             return None
-        request, most = bounded(request, candidates)
+        request, most = bounded(request, candidates, more_input())
         held = budget.reserve(most, model=request.model)
         return Reserved(request, most, held, await held.__aenter__())
 
@@ -131,6 +139,7 @@ class Asking:
         candidates: Sequence[ModelInfo],
         text: list[str],
         reasoning: list[str],
+        more_input: Callable[[], int],
     ) -> None:
         self.request = request
         self.model = candidates[0]
@@ -139,11 +148,12 @@ class Asking:
         self.usage: Usage | None = None
         self._spending = spending
         self._candidates = candidates
+        self._more_input = more_input
         self._reserved: Reserved | None = None
         self._used_before = NOTHING
 
     async def __aenter__(self) -> Self:
-        self._reserved = await self._spending.reserve(self.request, self._candidates)
+        self._reserved = await self._spending.reserve(self.request, self._candidates, self._more_input)
         if self._reserved is not None:
             self.request = self._reserved.request
         return self
@@ -176,7 +186,7 @@ class Asking:
         return replace(told, input_tokens=given, output_tokens=taken)
 
 
-def bounded(request: ModelRequest, candidates: Sequence[ModelInfo]) -> tuple[ModelRequest, Charge]:
+def bounded(request: ModelRequest, candidates: Sequence[ModelInfo], more_input: int = 0) -> tuple[ModelRequest, Charge]:
     """The request with a bound on its output, and the most that it may come to with the dearest of the candidates."""
     most_output = request.max_output_tokens
     if most_output is None:
@@ -186,7 +196,7 @@ def bounded(request: ModelRequest, candidates: Sequence[ModelInfo]) -> tuple[Mod
         else:
             most_output = min(MOST_OUTPUT_TOKENS, *(max(1, model.context // 4) for model in candidates))
             request = replace(request, max_output_tokens=most_output)
-    most = Usage(input_tokens=estimate_input(request), output_tokens=most_output)
+    most = Usage(input_tokens=estimate_input(request) + more_input, output_tokens=most_output)
     costs = [cost_of(most, model.price and replace(model.price, cached=None)) for model in candidates]
     known = [cost for cost in costs if cost is not None]
     dearest = max(known) if len(known) == len(costs) else None

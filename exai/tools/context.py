@@ -195,6 +195,13 @@ class ToolContext:
             served, failure = other, failed
             return asking.hand_over(other.info, await begin())
 
+        def more_input() -> int:
+            """Of the conversation, where more of it fits the other model."""
+            if choice.other is None:
+                return 0
+            others = self._turns_that_fit(choice.other.info, tokens)
+            return max(0, sum(map(tokens_of, others)) - sum(map(tokens_of, turns)))
+
         asking: Asking
         text: list[str] = []
         reasoning: list[str] = []
@@ -202,7 +209,7 @@ class ToolContext:
         started = time.perf_counter()
         try:
             async with (
-                self.spending.of(request, choice.infos, text, reasoning) as asking,
+                self.spending.of(request, choice.infos, text, reasoning, more_input) as asking,
                 aclosing(_events(choice, asking.request, switch)) as events,
             ):
                 async for event in events:

@@ -1,5 +1,7 @@
 """chat with more than one vendor: which model answers is always said, and never silently another."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from exai.protocol.errors import ProviderFailed
 from exai.protocol.values import Turn
 from exai.providers.base import ModelInfo
+from exai.providers.budget import Budget, Charge, Reservation, Spending, estimate_input
 from exai.providers.registry import Registry
 from exai.providers.routes import Routes
 from exai.tools.base import ToolAnswer
@@ -47,6 +50,33 @@ async def test_the_other_model_is_sent_as_much_as_fits_it() -> None:
     sent = [[message.content for message in provider.requests[0].messages[1:]] for provider in (one, two)]
     assert sent == [["old?", "x" * 3000, "new?", "new", "hi"], ["new?", "new", "hi"]]
     assert answer.metadata["turns_left_out"] == 1
+
+
+async def test_what_is_reserved_bounds_also_what_the_other_model_is_sent() -> None:
+    turns = (Turn("old?", "x" * 30_000), Turn("new?", "new"))
+    small = Scripted([status(503)], name="one", models=[ModelInfo("first", 1000, output=100)])
+    large = Scripted(name="two", models=[ModelInfo("second", 100_000, output=100)])
+    run = Run(Registry([small, large], routes=ROUTES), turns=turns)
+    reserved: list[Charge] = []
+
+    class Kept:
+        @asynccontextmanager
+        async def reserve(self, most: Charge, *, model: str) -> AsyncIterator[Reservation]:
+            reserved.append(most)
+            yield self
+
+        def settle(self, used: Charge) -> None:
+            pass
+
+    async def find() -> Budget:
+        return Kept()
+
+    context = run.context()
+    context.spending = Spending(find)
+    await context.ask(system="s", prompt="hi")
+    [sent] = large.requests
+    assert len(sent.messages) == 6
+    assert [most.tokens for most in reserved] == [estimate_input(sent) + 100]
 
 
 async def test_a_named_model_that_fails_fails_the_call() -> None:
