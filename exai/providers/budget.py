@@ -194,7 +194,8 @@ def bounded(request: ModelRequest, candidates: Sequence[ModelInfo], more_input: 
         if len(limits) == len(candidates):
             most_output = max(limits)
         else:
-            most_output = min(MOST_OUTPUT_TOKENS, *(max(1, model.context // 4) for model in candidates))
+            # Vendors refuse to be asked for more than a model's limit.
+            most_output = min(MOST_OUTPUT_TOKENS, *limits, *(max(1, model.context // 4) for model in candidates))
             request = replace(request, max_output_tokens=most_output)
     most = Usage(input_tokens=estimate_input(request) + more_input, output_tokens=most_output)
     costs = [cost_of(most, model.price and replace(model.price, cached=None)) for model in candidates]

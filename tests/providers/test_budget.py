@@ -52,9 +52,13 @@ def test_what_the_caller_asks_for_at_most_is_the_bound() -> None:
 
 @pytest.mark.parametrize(("context", "most_output"), [(100_000, MOST_OUTPUT_TOKENS), (8000, 2000)])
 def test_a_model_without_a_limit_gets_one_that_is_sent_along(context: int, most_output: int) -> None:
-    request, most = bounded(_REQUEST, [_CHEAP, ModelInfo("o", context)])
+    request, most = bounded(_REQUEST, [ModelInfo("o", context)])
     assert request.max_output_tokens == most_output
     assert most.tokens == 105 + most_output
+
+
+def test_no_candidate_is_asked_for_more_than_its_own_limit() -> None:
+    assert bounded(_REQUEST, [_CHEAP, ModelInfo("o", 100_000)])[0].max_output_tokens == 1000
 
 
 def test_one_unknown_price_makes_the_cost_unknown_and_a_free_model_costs_nothing() -> None:
