@@ -116,7 +116,7 @@ def _other(registry: Registry, wish: Wish, served: ServedModel, listed: Sequence
     """The best of the list beside the one that is served: preferably of another provider, which fails by itself."""
     sibling = None
     for other in listed:
-        if other is served or other.provider.is_test or not _is_able(other, wish) or not registry.is_healthy(other):
+        if other == served or other.provider.is_test or not _is_able(other, wish) or not registry.is_healthy(other):
             continue
         if other.provider is not served.provider:
             return other

@@ -162,3 +162,7 @@ async def test_the_routes_that_come_along_name_known_models_and_start_with_each_
         assert choose(alone, Wish(images=True)).served.info.vision
         await alone.close()
     await both.close()
+
+
+def test_a_vendor_s_model_that_is_named_has_another_one_beside_it() -> None:
+    assert names(chosen(model="wise", vendor="glm", allow_fallback=True)) == ("wise", "cheap")
