@@ -25,7 +25,8 @@ class ModelInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     """What is known of a model. `context` and `output` in tokens; `output` None: the vendor's own limit.
 
     `price` None: unknown, which is not free. `listed` False: the vendor offers it, and the catalogue does not know it.
-    `timeout_factor` multiplies the time that a call may take.
+    `timeout_factor` multiplies the time that a call may take. `search_requests`: the most requests to the vendor that
+    one answer with a web search may take.
     """
 
     id: str
@@ -39,6 +40,7 @@ class ModelInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     price: Price | None = None
     listed: bool = True
     timeout_factor: float = 1.0
+    search_requests: int = 1
 
 
 class FunctionTool(msgspec.Struct, frozen=True):

@@ -197,11 +197,18 @@ def bounded(request: ModelRequest, candidates: Sequence[ModelInfo], more_input: 
             # Vendors refuse to be asked for more than a model's limit.
             most_output = min(MOST_OUTPUT_TOKENS, *limits, *(max(1, model.context // 4) for model in candidates))
             request = replace(request, max_output_tokens=most_output)
-    most = Usage(input_tokens=estimate_input(request) + more_input, output_tokens=most_output)
-    costs = [cost_of(most, model.price and replace(model.price, cached=None)) for model in candidates]
-    known = [cost for cost in costs if cost is not None]
-    dearest = max(known) if len(known) == len(costs) else None
-    return request, Charge((most.input_tokens or 0) + most_output, dearest)
+    most_input = estimate_input(request) + more_input
+    mosts = [_most(model, request, most_input, most_output) for model in candidates]
+    costs = [most.cost for most in mosts if most.cost is not None]
+    dearest = max(costs) if len(costs) == len(mosts) else None
+    return request, Charge(max(most.tokens for most in mosts), dearest)
+
+
+def _most(model: ModelInfo, request: ModelRequest, most_input: int, most_output: int) -> Charge:
+    # What the later requests of a search hold beside the first one's, the earlier ones' short outputs leave room for.
+    requests = model.search_requests if request.web_search and model.web_search else 1
+    most = Usage(input_tokens=most_input * requests, output_tokens=most_output * requests)
+    return _charge(most, replace(model, price=model.price and replace(model.price, cached=None)))
 
 
 def estimate_input(request: ModelRequest) -> int:

@@ -14,6 +14,8 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from exai.providers.answer_reader import Round
 from exai.providers.base import ModelInfo, ModelRequest
 from exai.providers.dialect import Dialect, header_id
@@ -101,7 +103,7 @@ def kimi(
         base_url=base_url,
         key=key,
         key_setting=key_setting,
-        models=models,
+        models=[replace(info, search_requests=MOST_SEARCHES + 1) for info in models],
         connect_timeout_s=connect_timeout_s,
         read_timeout_s=read_timeout_s,
         dialect=KimiDialect(),

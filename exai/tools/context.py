@@ -183,7 +183,7 @@ class ToolContext:
                 tuple(messages),
                 temperature,
                 thinking=thinking,
-                web_search=web_search and served.info.web_search,
+                web_search=web_search,  # of models that can
                 call_id=self._call_id,
                 conversation=self._continuation_id,
                 asker=self._asker,

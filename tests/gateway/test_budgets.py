@@ -35,7 +35,8 @@ def environment(hub_environment: dict[str, str], redis_url: str, upstream: Upstr
     price = {"input": 1000, "output": 1000}  # a tenth of a cent a token
     priced = {"id": "priced", "context": 100_000, "output": 100, "price": price}
     free = {"id": "free", "context": 100_000, "output": 100, "price": {"input": 0, "output": 0}}
-    catalogue.write_text(json.dumps({"kimi": [priced, free]}))
+    searching = {"id": "searching", "context": 100_000, "output": 100, "tools": True, "web_search": True}
+    catalogue.write_text(json.dumps({"kimi": [priced, free, searching]}))
     vendor = {"MOONSHOT_API_KEY": "sk-priced-secret", "KIMI_API_URL": upstream.url}
     return {
         **hub_environment,
@@ -64,7 +65,7 @@ def set_budget(database: psycopg.Connection) -> SetBudget:
 def vendor(upstream: Upstream) -> Iterator[Upstream]:
     """The upstream, with what it does for the models of fixed names taken back in the end."""
     yield upstream
-    for model in ("priced", "free"):
+    for model in ("priced", "free", "searching"):
         upstream.behave(model)
 
 
@@ -122,6 +123,27 @@ async def test_two_hundred_calls_at_once_in_three_processes_never_overshoot(
     used = [(sent or 0) + (answered or 0) for _, sent, answered, _, _ in rows]
     assert sum(used) * 0.001 <= 10
     assert len([tokens for tokens in used if tokens]) == codes.count("") >= 10
+
+
+async def test_calls_that_search_the_web_never_overshoot_however_often_they_search(
+    environment: dict[str, str],
+    make_client: MakeClient,
+    set_budget: SetBudget,
+    database: psycopg.Connection,
+    vendor: Upstream,
+) -> None:
+    name, token = make_client()
+    set_budget(name, 3000)
+    vendor.behave("searching", searches=9, usage={"prompt": 100, "completion": 50}, chunk_delay_s=0.05)
+    with RunningHub(environment) as hub:
+        async with wire(hub.ws_url, token) as connection:
+            for number in range(12):
+                await connection.start("chat", {"prompt": f"Search {number}", "model": "searching"}, number)
+            results = [await _result(connection, number) for number in range(12)]
+    rows = await _recorded(database, name, 12)
+    assert any(result.get("ok") for result in results)
+    assert sum((sent or 0) + (answered or 0) for _, sent, answered, _, _ in rows) <= 3000
+    assert not any(excess for *_, excess in rows)
 
 
 async def _result(connection: Wire, request_id: int) -> Frame:
