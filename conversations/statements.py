@@ -56,6 +56,21 @@ _CALL_VALUES: LiteralString = """
     %s::bigint, %s::numeric, %s::bigint, %s::numeric
 """
 
+# A process that was taken for dead may live on: what it knows of its call outweighs the record that it was abandoned.
+_OUTWEIGH: LiteralString = """
+ON CONFLICT (id) DO UPDATE SET
+    model = EXCLUDED.model, provider = EXCLUDED.provider, status = EXCLUDED.status,
+    error_code = EXCLUDED.error_code, error_message = EXCLUDED.error_message,
+    input_tokens = EXCLUDED.input_tokens, cached_tokens = EXCLUDED.cached_tokens,
+    reasoning_tokens = EXCLUDED.reasoning_tokens, output_tokens = EXCLUDED.output_tokens,
+    cost = EXCLUDED.cost, price_version = EXCLUDED.price_version,
+    queue_ms = EXCLUDED.queue_ms, provider_ms = EXCLUDED.provider_ms, total_ms = EXCLUDED.total_ms,
+    ended_at = EXCLUDED.ended_at, estimated_tokens = EXCLUDED.estimated_tokens,
+    estimated_cost = EXCLUDED.estimated_cost, excess_tokens = EXCLUDED.excess_tokens,
+    excess_cost = EXCLUDED.excess_cost, conversation_id = EXCLUDED.conversation_id
+WHERE tool_calls.status = 'abandoned' AND (EXCLUDED.status <> 'abandoned' OR EXCLUDED.model <> '')
+"""
+
 _SAY: LiteralString = (
     """
 said AS (
@@ -73,16 +88,8 @@ INSERT INTO tool_calls ("""
     + ") SELECT "
     + _CALL_VALUES
     + ", conversation.id FROM conversation"
-    # A process that was taken for dead may live on: its answer outweighs the record that it was abandoned.
-    + " ON CONFLICT (id) DO UPDATE SET status = EXCLUDED.status, error_code = '', error_message = '',"
-    + " model = EXCLUDED.model, provider = EXCLUDED.provider, input_tokens = EXCLUDED.input_tokens,"
-    + " output_tokens = EXCLUDED.output_tokens, cached_tokens = EXCLUDED.cached_tokens,"
-    + " estimated_tokens = EXCLUDED.estimated_tokens, estimated_cost = EXCLUDED.estimated_cost,"
-    + " excess_tokens = EXCLUDED.excess_tokens, excess_cost = EXCLUDED.excess_cost,"
-    + " reasoning_tokens = EXCLUDED.reasoning_tokens, cost = EXCLUDED.cost,"
-    + " price_version = EXCLUDED.price_version, queue_ms = EXCLUDED.queue_ms,"
-    + " provider_ms = EXCLUDED.provider_ms, total_ms = EXCLUDED.total_ms, ended_at = EXCLUDED.ended_at,"
-    + " conversation_id = EXCLUDED.conversation_id WHERE tool_calls.status = 'abandoned' RETURNING id"
+    + _OUTWEIGH
+    + " RETURNING id"
 )
 
 _BEGIN_TURN: LiteralString = _BEGIN + _SAY
@@ -93,7 +100,8 @@ _RECORD: LiteralString = (
     + _CALL_COLUMNS
     + ") VALUES ("
     + _CALL_VALUES
-    + ", (SELECT id FROM conversations WHERE id = %s)) ON CONFLICT DO NOTHING"
+    + ", (SELECT id FROM conversations WHERE id = %s))"
+    + _OUTWEIGH
 )
 
 _IS_RECORDED: LiteralString = "SELECT 1 FROM tool_calls WHERE id = %s AND status = 'succeeded'"

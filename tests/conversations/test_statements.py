@@ -12,7 +12,8 @@ from conversations.models import CallStatus
 from conversations.records import EndedCall, NewTurn
 from conversations.statements import record_call, write_turn
 from exai.database import Database, DatabaseAway
-from exai.protocol.values import Turn
+from exai.protocol.values import Turn, Usage
+from exai.providers.budget import Charge
 from tests.conftest import MakeClient
 
 _PATIENCE_S = 10.0
@@ -68,6 +69,22 @@ async def test_an_answer_outweighs_the_record_that_its_call_was_abandoned(
     )
     assert await write_turn(hot_path, turn, call, within_s=_PATIENCE_S)
     assert _status(database, call) == "succeeded"
+
+
+async def test_what_a_call_used_outweighs_the_record_that_it_was_abandoned(
+    hot_path: Database, database: psycopg.Connection, make_client: MakeClient
+) -> None:
+    call = _ended(*_client(database, make_client), CallStatus.ABANDONED)
+    await record_call(hot_path, call, within_s=_PATIENCE_S)
+    call.status, call.error_code = CallStatus.FAILED, "PROVIDER_ERROR"
+    call.model, call.usage, call.estimated = "m", Usage(10), Charge(5, None)
+    await record_call(hot_path, call, within_s=_PATIENCE_S)
+    call.status, call.model, call.usage, call.estimated = CallStatus.ABANDONED, "", Usage(), None
+    await record_call(hot_path, call, within_s=_PATIENCE_S)
+    row = database.execute(
+        "SELECT status, error_code, model, input_tokens, estimated_tokens FROM tool_calls WHERE id = %s", (call.id,)
+    ).fetchone()
+    assert row == ("failed", "PROVIDER_ERROR", "m", 10, 5)
 
 
 async def test_the_record_that_a_call_was_abandoned_never_replaces_its_answer(
