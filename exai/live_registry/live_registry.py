@@ -57,6 +57,7 @@ class LiveRegistry:
         self._next_price_at: datetime | None = None
         self._loaded = asyncio.Event()
         self._changed = asyncio.Event()
+        self._has_new_offers = False
         self._discoveries = Discoveries(every_s=settings.discovery_secs, on_change=self._changed.set)
         self._watching: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -122,17 +123,14 @@ class LiveRegistry:
                     await self._changed.wait()
 
     async def _look(self) -> None:
-        offers_changed = self._changed.is_set()
-        self._changed.clear()
-        try:
-            ((revision,),) = await self._database.fetch(REVISION, within_s=_LOOK_PATIENCE_S)
-            due = self._next_price_at is not None and datetime.now(UTC) >= self._next_price_at
-            if revision != self._revision or offers_changed or due:
-                await self._load()
-        except BaseException:
-            if offers_changed:
-                self._changed.set()
-            raise
+        if self._changed.is_set():
+            self._changed.clear()
+            self._has_new_offers = True  # until a registry knows of them, however often that fails
+        ((revision,),) = await self._database.fetch(REVISION, within_s=_LOOK_PATIENCE_S)
+        due = self._next_price_at is not None and datetime.now(UTC) >= self._next_price_at
+        if revision != self._revision or self._has_new_offers or due:
+            await self._load()
+            self._has_new_offers = False
 
     async def _load(self) -> None:
         ((text,),) = await self._database.fetch(TABLES, within_s=_LOOK_PATIENCE_S)

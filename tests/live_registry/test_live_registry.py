@@ -179,3 +179,23 @@ async def test_before_the_tables_are_read_there_is_no_registry_rather_than_half_
             pass
     await registries.close()
     await database.close()
+
+
+async def test_an_offer_that_no_registry_can_be_made_of_is_not_looked_at_without_pause(
+    registries: LiveRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with registries.lease():
+        pass
+    tries: list[float] = []
+
+    def fails(text: str) -> None:
+        tries.append(time.monotonic())
+        raise ValueError("no registry")
+
+    monkeypatch.setattr(registries, "_build", fails)
+    registries._changed.set()  # as an endpoint's new offer does
+    give_up_at = time.monotonic() + _PATIENCE_S
+    while len(tries) < 3:
+        assert time.monotonic() < give_up_at
+        await asyncio.sleep(0.01)
+    assert tries[2] - tries[1] > live_registry.LOOK_INTERVAL_S / 2
