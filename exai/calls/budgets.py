@@ -123,6 +123,11 @@ class BudgetCounters:
                         pause_s = min(pause_s * 1.5, _LONGEST_POLL_S)
             except RedisAway:
                 raise _out_of_reach() from None
+            except asyncio.CancelledError:
+                # Redis may hold it all the same. What the call held before comes back with the next sign of life.
+                for account in accounts:
+                    self._link.send("ZREM", keys.budget_held(account.key), new)
+                raise
             if loop.time() > give_up_at:
                 raise _out_of_reach()
 

@@ -140,6 +140,18 @@ async def test_what_costs_nothing_is_allowed_when_all_money_is_spent(hub: _Hub, 
     await hub.counters.hold("a", None, Amounts(tokens=50), [_account(nano=5)])
 
 
+async def test_a_call_cancelled_while_it_asks_holds_nothing(redis_url: str, hub: _Hub, ledger: _Ledger) -> None:
+    account = _account(tokens=15)
+    await hub.spend(Amounts(), account, "first")  # from now on the account is known
+    asking = asyncio.create_task(hub.counters.hold("second", None, _TEN, [account]))
+    await asyncio.sleep(0)  # its question is on the way
+    asking.cancel()
+    await asyncio.wait({asking})
+    assert asking.cancelled()
+    await hub.counters.hold("third", None, _TEN, [account])
+    assert _state(redis_url, account)[1] == ["third 10 10"]
+
+
 async def test_a_call_that_asks_again_holds_in_place_of_what_it_held(redis_url: str, hub: _Hub) -> None:
     account = _account(tokens=100)
     await hub.counters.hold("a", None, Amounts(60), [account])
