@@ -50,6 +50,8 @@ class UsageForm(forms.Form):
         given["first"] = given.get("first") or min(today.replace(day=1), given["last"])
         if given["first"] > given["last"]:
             self.add_error("last", "The last day lies before the first.")
+        elif given["last"] == date.max:
+            self.add_error("last", "No day follows that one.")
         elif (given["last"] - given["first"]).days >= _LONGEST_DAYS:
             self.add_error("first", f"At most {_LONGEST_DAYS:,} days at a time.")
         return given

@@ -103,6 +103,7 @@ def test_what_is_no_day_is_said_and_not_shown(operator: Browser) -> None:
     assert operator.get(f"{_PAGE}?first=2025-06-02&last=2025-06-01")[0] == 400
     assert operator.get(f"{_PAGE}export/?first=2025-06-02&last=2025-06-01")[0] == 400
     assert operator.get(f"{_PAGE}?by=nothing")[0] == 400
+    assert operator.get(f"{_PAGE}?first=9999-12-31&last=9999-12-31")[0] == 400
 
 
 def test_the_export_has_every_row_and_no_formula(
