@@ -54,9 +54,9 @@ class Spending:
 
     `usage` is what vendors counted, also of attempts that came to no answer. `estimated` is what they did not count,
     by the length of what was sent and received: of an answer that broke off after it had begun, or came without a
-    count. `excess` is what they counted beyond the reservations. `cost` in US dollars is that of `usage`; None when
-    nothing was asked, or when the cost of any answer is not known. `price_version` names the price that it was
-    computed by.
+    count. `excess` is what they counted beyond the reservations. `cost` in US dollars is that of what was counted
+    whole; None when nothing was, or when the price of any model that was asked is not known. `price_version` names the
+    price that it was computed by.
     """
 
     def __init__(self, find_budget: FindBudget | None = None) -> None:
@@ -67,6 +67,7 @@ class Spending:
         self.excess = NOTHING
         self._find_budget = find_budget
         self._paid_for: tuple[str, str] | None = None
+        self._is_unpriced = False
 
     def of(
         self,
@@ -110,13 +111,18 @@ class Spending:
 
     def _add_cost(self, model: ModelInfo, told: Usage) -> Charge:
         counted, version = _charge(told, model), model.price.version if model.price else ""
-        cost = counted.cost
-        if self._paid_for is None:
-            self.cost, self.price_version = cost, version
-        else:
-            self.cost = None if self.cost is None or cost is None else self.cost + cost
-            if self._paid_for != (model.id, version):
-                self.price_version = SEVERAL
+        if model.price is None:
+            self._is_unpriced = True
+        is_first, known_before = self._paid_for is None, self.cost is not None
+        if self._is_unpriced:
+            self.cost = None
+        elif counted.cost is not None:
+            self.cost = counted.cost + (self.cost or 0)
+        # What was not counted is estimated, and no reason to forget the cost of what was.
+        if is_first:
+            self.price_version = version
+        elif self._paid_for != (model.id, version) or known_before != (counted.cost is not None):
+            self.price_version = SEVERAL
         self._paid_for = model.id, version
         return counted
 

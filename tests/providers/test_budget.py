@@ -183,6 +183,19 @@ async def test_answers_of_several_models_add_up_and_no_one_price_explains_them()
     assert (spending.cost, spending.price_version) == (Decimal("0.0033"), SEVERAL)
 
 
+async def test_an_answer_without_a_count_leaves_the_cost_of_the_others_known() -> None:
+    for counted_first in (True, False):
+        kept = _Kept()
+        spending = Spending(kept.find)
+        for usage in (Usage(100, 100), None) if counted_first else (None, Usage(100, 100)):
+            await _ask(spending, said="y" * 40, usage=usage or Usage())
+        assert spending.cost == Decimal("0.0003")
+        assert spending.estimated is not None
+        assert spending.estimated.cost is not None
+        assert spending.cost + spending.estimated.cost == sum(used.cost for used in kept.settled if used.cost)
+        assert spending.price_version == SEVERAL  # for the count that there is does not explain the cost
+
+
 async def test_one_unknown_cost_makes_the_whole_unknown_for_good() -> None:
     spending = Spending()
     for price in (None, _DEAR.price, _DEAR.price):
