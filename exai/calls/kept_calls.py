@@ -41,6 +41,7 @@ class EndedCallState(msgspec.Struct, kw_only=True):
     named_key: str
     conversation: str
     repeatable: bool
+    stays_listed: bool = False
     waited: bool = True
     held_ms: int = 0
 
@@ -61,10 +62,13 @@ class KeptCalls:
         """Keeps a frame of a running call. Frames of some milliseconds go out together."""
         self._unkept.add(call_id, frame)
 
-    def finish(self, call: AskedCall, result: str, *, repeatable: bool, held_s: float) -> None:
+    def finish(
+        self, call: AskedCall, result: str, *, repeatable: bool, held_s: float, stays_listed: bool = False
+    ) -> None:
         """Ends a call that was counted in Redis: gives back its slots, keeps its result.
 
-        `repeatable`: the result is no answer, and a repeat of the request runs anew.
+        `repeatable`: the result is no answer, and a repeat of the request runs anew. `stays_listed`: until `unlist`,
+        so that another process sees to it should this one die.
         """
         self._process.calls.pop(call.id, None)
         ended = EndedCallState(
@@ -79,11 +83,16 @@ class KeptCalls:
             named_key=call.named_key,
             conversation=call.conversation,
             repeatable=repeatable,
+            stays_listed=stays_listed,
             held_ms=round(held_s * 1000),
         )
         task = asyncio.create_task(self._finish(ended, result))
         self._ending[call.id] = task
         task.add_done_callback(lambda _: self._ending.pop(call.id, None))
+
+    def unlist(self, call_id: str) -> None:
+        """Nothing is left to be done for the call."""
+        self._link.send("HDEL", keys.running_calls(self._process.id), call_id)
 
     def is_ending(self, call_id: str) -> bool:
         return call_id in self._ending
@@ -168,7 +177,7 @@ class KeptCalls:
             *(ended.id, ended.process, ended.session, *slot_arguments(ended.slots)),
             *(int(ended.waited), self._process.lease_ms, self._retention_ms),
             *(ended.repeat_key, ended.asked_key, ended.named_key, ended.conversation, ended.connection),
-            *(int(ended.repeatable), ended.held_ms, result, len(frames)),
+            *(int(ended.repeatable), int(ended.stays_listed), ended.held_ms, result, len(frames)),
         ]
         for place, text in frames:
             arguments += (place, text)

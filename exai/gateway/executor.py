@@ -13,7 +13,7 @@ from uuid import UUID
 
 import psycopg
 
-from conversations.records import ConversationSoFar, NewTurn
+from conversations.records import ConversationSoFar, EndedCall, NewTurn
 from conversations.statements import write_turn
 from exai.calls.admission import Admission, KnownCall, Standing
 from exai.calls.budgets import BudgetCounters
@@ -84,6 +84,7 @@ class Executor:
         self._entrance = Entrance(settings=settings, admission=admission)
         self._running: set[asyncio.Task[None]] = set()
         self._calls: dict[str, RunningCall] = {}
+        self._recording: set[str] = set()
         self._out_of_time = False
 
     def start(self, request: CallRequest, caller: Caller) -> RunningCall:
@@ -103,8 +104,8 @@ class Executor:
         return call
 
     def runs_here(self, call_id: str) -> bool:
-        """Whether a call runs in this process, or its end is on its way."""
-        return call_id in self._calls or self._kept.is_ending(call_id)
+        """Whether a call runs in this process, or its end or its record is on its way."""
+        return call_id in self._calls or call_id in self._recording or self._kept.is_ending(call_id)
 
     def cancel(self, call_id: str) -> bool:
         """Cancels a call of this process; whether it runs here and can be."""
@@ -265,7 +266,7 @@ class Executor:
         """Makes the answer durable. The offer to go on, and whether it is stored."""
         ended = ended_call(call)
         if answer.turn is None:
-            self._records.add(ended, call.settle_budget)
+            self._record(call, ended)
             return None, True
         new = NewTurn(
             conversation_id=conversation.id if conversation else None,
@@ -283,7 +284,7 @@ class Executor:
             stored = False
         if not stored:
             logger.error("the answer of call %s could not be stored; it is delivered without", call.id)
-            self._records.add(ended, call.settle_budget)
+            self._record(call, ended)
             return None, False
         call.settle_budget()
         return self._continuation.offer(new.continuation_id, len(conversation.turns) if conversation else 0), True
@@ -297,10 +298,24 @@ class Executor:
         )
         # What the rate limits refuse is no call: it must cost next to nothing.
         if call.attached_to is None and not isinstance(error, TooManyFrames):
-            self._records.add(ended_call(call, error=error), call.settle_budget)
+            self._record(call, ended_call(call, error=error))
         last_frames = call.conclude(result)
         self._give_back(call, last_frames[-1], repeatable=error.code in _NO_ANSWERS)
         await call.deliver(last_frames)
+
+    def _record(self, call: RunningCall, ended: EndedCall) -> None:
+        """Writes the record beside the answer. Until it is written the call stays listed in Redis: should this process
+        die before, whoever sees to its calls writes one."""
+        call_id = str(call.id)
+        self._recording.add(call_id)
+
+        def recorded() -> None:
+            self._recording.discard(call_id)
+            call.settle_budget()
+            if call.stays_listed:
+                self._kept.unlist(call_id)
+
+        self._records.add(ended, recorded)
 
     def _give_back(self, call: RunningCall, result: str, *, repeatable: bool) -> None:
         asked = call.asked
@@ -309,7 +324,8 @@ class Executor:
             return
         if asked.was_sent:
             held_s = time.perf_counter() - call.started - call.queue_s
-            self._kept.finish(asked, result, repeatable=repeatable, held_s=held_s)
+            call.stays_listed = str(call.id) in self._recording
+            self._kept.finish(asked, result, repeatable=repeatable, held_s=held_s, stays_listed=call.stays_listed)
         else:
             self._kept.forget(str(call.id))
         if asked.standing is Standing.COUNTED_HERE:

@@ -82,6 +82,7 @@ class RunningCall:
         self.has_begun = False
         self.is_stopped = False
         self.is_concluded = False
+        self.stays_listed = False  # in Redis, until its record is written
         self.may_be_cancelled = True
         self.tool_name = ""  # once it is known to exist
         self.streams = False

@@ -445,3 +445,16 @@ async def test_the_names_of_a_question_asked_again_go_with_the_call_too(rig: Rig
         await rig.kept.drain(within_s=5)
     for key in (again.repeat_key, again.named_key, again.asked_key):
         assert 0 < int(await rig.link.command("PTTL", key)) <= 60_000
+
+
+async def test_a_call_whose_record_is_not_written_yet_stays_listed_for_whoever_sees_to_the_dead(rig: Rig) -> None:
+    call = _call("recorded")
+    await rig.admission.admit(call, _nobody_hears)
+    rig.kept.finish(call, "result", repeatable=False, held_s=1, stays_listed=True)
+    await rig.kept.drain(within_s=5)
+    listed = keys.running_calls(rig.process.id)
+    assert await rig.link.command("ZCARD", keys.GLOBAL_SLOTS) == 0
+    assert await _all_of(rig, "recorded") == ["result"]
+    assert await rig.link.command("HEXISTS", listed, "recorded")
+    rig.kept.unlist("recorded")
+    assert not await rig.link.command("HEXISTS", listed, "recorded")

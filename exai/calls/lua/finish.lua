@@ -1,6 +1,7 @@
 -- Ends a call: gives back all that it holds, keeps its result, and lets in who waits. May be repeated.
 -- ARGV: what `argument` reads below, in that order. `frames` are those not yet kept, as pairs of a place in the stream
 -- and a text; `result` is the result frame. `anew`: the result is no answer, a repeat of the request runs anew.
+-- `stays_listed`: its process has something left to do for it, and another is to see to that should this one die.
 
 local MOST_IN_HASH = 4096 -- bytes of frames: few and short ones are not worth a stream
 
@@ -14,13 +15,13 @@ local pool = slots[1][1]
 local waited, lease_ms, retention_ms = argument(), tonumber(argument()), argument()
 local repeated, asked, named, conversation = argument(), argument(), argument(), argument()
 local connection = argument()
-local anew, held_ms, result = argument(), tonumber(argument()), argument()
+local anew, stays_listed, held_ms, result = argument(), argument(), tonumber(argument()), argument()
 local count = tonumber(argument())
 
 if waited == '1' then stop_waiting(pool, id, session) end
 for _, slot in ipairs(slots) do redis.call('ZREM', slot[1], id) end
 if conversation ~= '' and redis.call('GET', conversation) == id then redis.call('DEL', conversation) end
-redis.call('HDEL', running_key(process), id)
+if stays_listed ~= '1' then redis.call('HDEL', running_key(process), id) end
 note_held(pool, held_ms, now)
 
 local known = redis.call('HMGET', call_key(id), 'state', 'bytes', 'delivered', 'anew', 'names')
