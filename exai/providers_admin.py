@@ -3,6 +3,7 @@
 A key is written here and never read: no page shows it, nor any part of it.
 """
 
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ from pydantic import ValidationError as InvalidKey
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanWidget
 
+from exai.breakers_admin import breaker_states
+from exai.calls.redis_link import RedisAway
 from exai.models import ModelPrice, ModelRoute, ProviderEndpoint, ProviderModel
 from exai.models.provider_endpoint import VENDORS
 from exai.provider_config.keys import endpoint_set_key
@@ -108,8 +111,13 @@ class ProviderEndpointAdmin(ModelAdmin):  # type: ignore[misc]
         self.message_user(request, f"{len(endpoints)} endpoints {done}.", messages.SUCCESS)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        overview = {"overview": endpoints_overview(hub_settings())} if self.has_view_permission(request) else {}
-        return super().changelist_view(request, {**(extra_context or {}), **overview})
+        extra = {**(extra_context or {})}
+        if self.has_view_permission(request):
+            extra |= {"overview": endpoints_overview(hub_settings()), "may_reset": self.has_change_permission(request)}
+            # Without Redis each web process keeps breakers of its own, and none is shown here.
+            with suppress(RedisAway):
+                extra["breakers"] = breaker_states()
+        return super().changelist_view(request, extra)
 
 
 class OfEndpoint(ModelAdmin):  # type: ignore[misc]

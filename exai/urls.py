@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, path
 
-from exai import connections_admin, usage_admin
+from exai import breakers_admin, connections_admin, usage_admin
 from exai.landing import landing
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -14,6 +14,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "admin/connections/<slug:connection_id>/disconnect/",
         admin.site.admin_view(connections_admin.disconnect),
         name="disconnect",
+    ),
+    path(
+        "admin/breakers/<slug:provider>/reset/",
+        admin.site.admin_view(breakers_admin.reset_breaker),
+        name="reset_breaker",
     ),
     path("admin/usage/", admin.site.admin_view(usage_admin.usage), name="usage"),
     path("admin/usage/export/", admin.site.admin_view(usage_admin.export), name="usage-export"),
