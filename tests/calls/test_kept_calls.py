@@ -430,10 +430,15 @@ async def test_an_answer_of_a_process_that_was_taken_for_dead_outweighs_that_it_
     assert int(await rig.link.command("GET", "exai:kept:bytes")) == len("the answer")
 
 
+@pytest.mark.parametrize("repeated_elsewhere", [False, True])
 @pytest.mark.parametrize("ends_first", [False, True])
-async def test_the_names_of_a_question_asked_again_go_with_the_call_too(rig: Rig, ends_first: bool) -> None:
-    call, again = _call("asked"), _call("again")
+async def test_the_names_of_a_question_asked_again_go_with_the_call_too(
+    rig: Rig, ends_first: bool, repeated_elsewhere: bool
+) -> None:
+    call, again = _call("asked"), _call("again", session="1:two" if repeated_elsewhere else "1:one")
     again.asked_key, again.connection = call.asked_key, "another"
+    if repeated_elsewhere:
+        again.repeat_key = call.repeat_key
     await rig.admission.admit(call, _nobody_hears)
     if ends_first:
         rig.kept.finish(call, "result", repeatable=False, held_s=1)

@@ -24,11 +24,22 @@ local function answers(id)
   return known[1] and not known[3] and (known[1] == 'ended' or lives(known[2], now))
 end
 
+-- From now on the call is known by this name, too, for as long as anything of it is kept.
+local function name_also(id, name)
+  local left_ms = redis.call('PTTL', call_key(id)) -- of one that has ended
+  if left_ms < 0 then
+    left_ms = longest_ms
+    local names = redis.call('HGET', call_key(id), 'names') or ''
+    if not string.find(names, name, 1, true) then redis.call('HSET', call_key(id), 'names', names .. name .. ' ') end
+  end
+  redis.call('SET', name, id, 'PX', left_ms)
+  return left_ms
+end
+
 if stage ~= 'again' then
   local known = redis.call('MGET', repeated, asked)
   if known[1] and answers(known[1]) then
-    -- It may come from another session, which from now on means that call, too.
-    redis.call('SET', named, known[1], 'PX', longest_ms)
+    name_also(known[1], named) -- it may come from another session
     return {'known', known[1]}
   end
   if known[2] then
@@ -36,15 +47,8 @@ if stage ~= 'again' then
     if asked_by ~= connection and not redis.call('HGET', call_key(id), 'delivered') and answers(id) then
       local connected = tonumber(redis.call('ZSCORE', PREFIX .. 'connections', asked_by) or 0) > now
       if not connected then
-        -- From now on it is known by this name, too, and asked for by this connection.
-        local left_ms = redis.call('PTTL', call_key(id)) -- of one that has ended
-        if left_ms < 0 then
-          left_ms = longest_ms
-          local names = redis.call('HGET', call_key(id), 'names')
-          redis.call('HSET', call_key(id), 'names', (names or '') .. repeated .. ' ' .. named .. ' ')
-        end
-        redis.call('SET', repeated, id, 'PX', left_ms)
-        redis.call('SET', named, id, 'PX', left_ms)
+        name_also(id, repeated)
+        local left_ms = name_also(id, named)
         redis.call('SET', asked, id .. ' ' .. connection, 'PX', left_ms)
         return {'known', id}
       end
