@@ -11,6 +11,7 @@ from exai.calls.local_limits import LocalSlots
 from exai.calls.process import HeldByCall, Process
 from exai.calls.redis_connection import Part
 from exai.calls.redis_link import RedisAway, RedisLink
+from exai.calls.spare_slots import SpareSlots
 from exai.calls.waiting import Grant, Grants
 from exai.protocol.errors import OverCapacity
 from exai.providers.base import Asker
@@ -28,17 +29,34 @@ class SharedProviderSlots:
         self._longest_wait_s = longest_wait_s
         self._most_waiting = most_waiting
         self._local = LocalSlots()
+        self._spare = SpareSlots(link, process, self._give_back)
 
     @asynccontextmanager
     async def slot(self, provider: str, *, most: int, asker: Asker | None) -> AsyncIterator[None]:
         """Raises `OverCapacity`."""
         wanted = Slot(keys.provider_slots(provider), most)
+        if (spare := self._spare.take(wanted.key)) is not None:
+            try:
+                yield
+            finally:
+                self._leave(wanted, spare)
+            return
         async with AsyncExitStack() as held:
             try:
                 await self._take(provider, wanted, asker, held)
             except RedisAway:
                 await self._take_here(provider, wanted, asker, held)
             yield
+
+    def _leave(self, wanted: Slot, holder: str) -> None:
+        if not self._spare.keep(wanted.key, holder, most=wanted.most):
+            self._give_back(wanted.key, holder)
+
+    def _give_back(self, pool: str, holder: str, *, session: str = "", waited: bool = False, held_ms: int = 0) -> None:
+        self._process.calls.pop(holder, None)
+        self._link.send_script(
+            scripts.GIVE_SLOT_BACK, [], [self._process.lease_ms, pool, holder, session, int(waited), held_ms]
+        )
 
     async def _take(self, provider: str, wanted: Slot, asker: Asker | None, held: AsyncExitStack) -> None:
         holder, session = secrets.token_hex(8), asker.session if asker else ""
@@ -49,16 +67,15 @@ class SharedProviderSlots:
         ]
         taken_at, waited = loop.time(), True  # until the reply, which may never come, says that it does not
 
-        def give_back() -> None:
-            self._process.calls.pop(holder, None)
-            held_ms = round((loop.time() - taken_at) * 1000)
-            self._link.send_script(
-                scripts.GIVE_SLOT_BACK,
-                [],
-                [self._process.lease_ms, wanted.key, holder, session, int(waited), held_ms],
-            )
+        def leave() -> None:
+            if not waited and is_taken:
+                self._leave(wanted, holder)
+            else:
+                held_ms = round((loop.time() - taken_at) * 1000)
+                self._give_back(wanted.key, holder, session=session, waited=waited, held_ms=held_ms)
 
-        held.callback(give_back)  # also of a slot that was given although its reply was lost
+        is_taken = False
+        held.callback(leave)  # also of a slot that was given although its reply was lost
         outcome = (await self._link.script(scripts.TAKE_SLOT, [], arguments))[0]
         if outcome == b"full":
             raise await self._over_capacity(provider, wanted)
@@ -74,6 +91,7 @@ class SharedProviderSlots:
                     raise await self._over_capacity(provider, wanted) from None
             taken_at = loop.time()
         self._process.calls[holder] = HeldByCall(holder, [wanted.key], "")
+        is_taken = True
 
     async def _take_here(self, provider: str, wanted: Slot, asker: Asker | None, held: AsyncExitStack) -> None:
         if not self._local.try_take((wanted,)):

@@ -324,7 +324,9 @@ async def test_a_holder_that_gives_up_while_it_asks_for_a_providers_place_gets_n
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
     await rig.link.command("PING")
-    assert not await rig.link.command("EXISTS", pool, keys.waiting(pool))
+    assert not await rig.link.command("EXISTS", keys.waiting(pool))
+    # One may be kept to spare by who held it.
+    assert {holder.decode() for holder in await rig.link.command("ZRANGE", pool, 0, -1)} <= set(rig.process.calls)
 
 
 @pytest.mark.parametrize("redis_forgets", [False, True])

@@ -32,7 +32,12 @@ if now - last_beat > lease_ms / 2 then
   redis.call('SET', PREFIX .. 'reaper', process, 'PX', lease_ms)
   return {}
 end
-for _, pool in ipairs(redis.call('SMEMBERS', POOLS)) do grant(pool, now, lease_ms) end
+for _, pool in ipairs(redis.call('SMEMBERS', POOLS)) do
+  grant(pool, now, lease_ms)
+  if redis.call('EXISTS', ring_key(pool)) == 1 then
+    redis.call('PUBLISH', PREFIX .. 'process:' .. process, 'wanted ' .. pool)
+  end
+end
 if not redis.call('SET', PREFIX .. 'reaper', process, 'NX', 'PX', ARGV[3]) then return {} end
 redis.call('ZREMRANGEBYSCORE', PREFIX .. 'connections', '-inf', now)
 return redis.call('ZRANGEBYSCORE', PROCESSES, '-inf', now)
