@@ -30,7 +30,14 @@ def search_engine(base_url: str) -> str:
 
 class GlmDialect(Dialect):
     def __init__(self, engine: str) -> None:
-        search = {"enable": True, "search_engine": engine, "search_result": True}
+        search = {
+            "enable": True,
+            "search_engine": engine,
+            "search_result": True,  # the pages come with the answer, …
+            "result_sequence": "after",  # … behind it
+            "search_recency_filter": "noLimit",
+            "content_size": "medium",  # of each page; more is billed as input
+        }
         self._search_tool = {"type": "web_search", "web_search": search}
 
     def complete(self, body: dict[str, Any], request: ModelRequest, info: ModelInfo) -> None:

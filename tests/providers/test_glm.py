@@ -14,7 +14,14 @@ from tests.upstream import Upstream
 
 SEARCH_TOOL = {
     "type": "web_search",
-    "web_search": {"enable": True, "search_engine": "search-prime", "search_result": True},
+    "web_search": {
+        "enable": True,
+        "search_engine": "search-prime",
+        "search_result": True,
+        "result_sequence": "after",
+        "search_recency_filter": "noLimit",
+        "content_size": "medium",
+    },
 }
 OWN_TOOL = FunctionTool("weather", "Of a city", {"type": "object"})
 DIALECT = GlmDialect("search-prime")
