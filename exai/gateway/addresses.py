@@ -20,11 +20,18 @@ def client_address(
     forwarded = [value.decode("latin-1") for name, value in headers if name.lower() == b"x-forwarded-for"]
     hops = [hop.strip() for hop in ",".join(forwarded).split(",") if hop.strip()]
     while hops and _is_within(address, trusted_proxies):
-        hop = hops.pop()
+        hop = _without_port(hops.pop())
         if _parsed(hop) is None:
             break
         address = hop
     return address
+
+
+def _without_port(hop: str) -> str:
+    """Some proxies write the port, too: `192.0.2.1:5678`, `[2001:db8::1]:5678`."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
 def is_loopback(address: str) -> bool:

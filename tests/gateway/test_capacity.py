@@ -314,6 +314,8 @@ def test_only_what_trusted_proxies_wrote_of_an_address_is_believed() -> None:
         ("10.0.0.1", "nonsense", "10.0.0.1"),
         ("10.0.0.1", "", "10.0.0.1"),
         ("::1", "2001:db8::7", "2001:db8::7"),
+        ("10.0.0.1", "203.0.113.9:5678", "203.0.113.9"),
+        ("::1", "[2001:db8::7]:5678", "2001:db8::7"),
     ):
         headers = [(b"X-Forwarded-For", forwarded.encode())] if forwarded else []
         assert client_address((peer, 1), headers, trusted) == address
