@@ -1,10 +1,11 @@
 """A provider with a bound on its requests in flight: wraps any other."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Protocol
 
-from exai.providers.base import AnswerEvent, Asker, ModelInfo, ModelRequest, Provider
+from exai.providers.base import AnswerEvent, Asker, ModelRequest, Provider
+from exai.providers.wrapper import Wrapper
 
 
 class ProviderSlots(Protocol):
@@ -13,23 +14,11 @@ class ProviderSlots(Protocol):
         ...
 
 
-class Slotted:
+class Slotted(Wrapper):
     def __init__(self, provider: Provider, slots: ProviderSlots, *, most: int) -> None:
-        self._provider = provider
+        super().__init__(provider)
         self._slots = slots
         self._most = most
-
-    @property
-    def name(self) -> str:
-        return self._provider.name
-
-    @property
-    def models(self) -> Sequence[ModelInfo]:
-        return self._provider.models
-
-    @property
-    def is_test(self) -> bool:
-        return self._provider.is_test
 
     async def ask(self, request: ModelRequest) -> AsyncGenerator[AnswerEvent, None]:
         async with (
@@ -38,6 +27,3 @@ class Slotted:
         ):
             async for event in events:
                 yield event
-
-    async def close(self) -> None:
-        await self._provider.close()
