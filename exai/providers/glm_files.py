@@ -7,7 +7,6 @@ https://docs.bigmodel.cn/api-reference/文件-api/上传文件
 
 from exai.providers.endpoint import Endpoint
 from exai.providers.files import FileRules
-from exai.providers.glm import KEY_SETTING, NAME
 from exai.providers.openai_files import OpenAIFiles
 
 _SUFFIXES = ".pdf .doc .docx .xls .xlsx .ppt .pptx .txt .csv .jpg .jpeg .png"
@@ -19,13 +18,5 @@ RULES = FileRules(
 _PAGE_SIZE = 100  # the most
 
 
-def glm_files(*, key: str, base_url: str, connect_timeout_s: float, read_timeout_s: float) -> OpenAIFiles:
-    endpoint = Endpoint(
-        name=NAME,
-        base_url=base_url,
-        key=key,
-        key_setting=KEY_SETTING,
-        connect_timeout_s=connect_timeout_s,
-        read_timeout_s=read_timeout_s,
-    )
+def glm_files(endpoint: Endpoint) -> OpenAIFiles:
     return OpenAIFiles(endpoint, RULES, page_size=_PAGE_SIZE)

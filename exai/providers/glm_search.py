@@ -8,7 +8,7 @@ from exai.protocol.errors import InvalidValue
 from exai.providers.answer_text import cleaned
 from exai.providers.base import Source
 from exai.providers.endpoint import Endpoint
-from exai.providers.glm import KEY_SETTING, NAME, search_engine
+from exai.providers.glm import search_engine
 from exai.providers.sources import told_sources
 
 Recency = Literal["oneDay", "oneWeek", "oneMonth", "oneYear", "noLimit"]
@@ -67,19 +67,6 @@ class GlmSearch:
 
     async def close(self) -> None:
         await self._endpoint.close()
-
-
-def glm_search(*, key: str, base_url: str, connect_timeout_s: float, read_timeout_s: float) -> GlmSearch:
-    return GlmSearch(
-        Endpoint(
-            name=NAME,
-            base_url=base_url,
-            key=key,
-            key_setting=KEY_SETTING,
-            connect_timeout_s=connect_timeout_s,
-            read_timeout_s=read_timeout_s,
-        )
-    )
 
 
 def _text(value: object) -> str:

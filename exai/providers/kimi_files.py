@@ -3,7 +3,6 @@ https://platform.moonshot.ai/docs/api/files"""
 
 from exai.providers.endpoint import Endpoint
 from exai.providers.files import FileRules, checked_id
-from exai.providers.kimi import KEY_SETTING, NAME
 from exai.providers.openai_files import OpenAIFiles
 
 # As the page lists them; «and more» is not said to be what.
@@ -22,13 +21,5 @@ class KimiFiles(OpenAIFiles):
         return answer.decode(errors="replace").replace("\x00", "\ufffd")
 
 
-def kimi_files(*, key: str, base_url: str, connect_timeout_s: float, read_timeout_s: float) -> KimiFiles:
-    endpoint = Endpoint(
-        name=NAME,
-        base_url=base_url,
-        key=key,
-        key_setting=KEY_SETTING,
-        connect_timeout_s=connect_timeout_s,
-        read_timeout_s=read_timeout_s,
-    )
+def kimi_files(endpoint: Endpoint) -> KimiFiles:
     return KimiFiles(endpoint, RULES, page_size=None)

@@ -10,6 +10,7 @@ from exai.protocol.errors import ContentTooLarge, HubError, InvalidValue, Provid
 from exai.providers.files import ReadableVendorFiles, VendorFile, VendorFiles
 from exai.providers.glm_files import glm_files
 from exai.providers.kimi_files import kimi_files
+from tests.providers.addressed import endpoint
 from tests.providers.wire import WHOLE, vendor_that_sends
 from tests.upstream import Upstream
 
@@ -18,14 +19,14 @@ MADE = 1_760_000_000
 
 @pytest.fixture
 async def kimi(upstream: Upstream, model: str) -> AsyncIterator[ReadableVendorFiles]:
-    files = kimi_files(key=model, base_url=upstream.url, connect_timeout_s=5, read_timeout_s=5)
+    files = kimi_files(endpoint("kimi", upstream.url, model))
     yield files
     await files.close()
 
 
 @pytest.fixture
 async def glm(upstream: Upstream, model: str) -> AsyncIterator[VendorFiles]:
-    files = glm_files(key=model, base_url=upstream.url, connect_timeout_s=5, read_timeout_s=5)
+    files = glm_files(endpoint("glm", upstream.url, model))
     yield files
     await files.close()
 
@@ -162,14 +163,14 @@ async def test_each_failure_is_told_as_that_of_a_chat(
     failed = await failure_of_upload(kimi, b"abc")
     assert failed.details == {"provider": "kimi", "status": status, "retryable": retryable, "retry_after": 7}
     assert model not in failed.message
-    assert ("MOONSHOT_API_KEY" in failed.message) is (status == 401)
+    assert ("THE_KEY" in failed.message) is (status == 401)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"id":5}', b"<html>", b'{"data":[{"id":"\xff"}],"id":"\xff"}'])
 async def test_what_is_no_answer_is_said_to_be_none(body: bytes) -> None:
     async with AsyncExitStack() as stack:
         wire = await stack.enter_async_context(vendor_that_sends(body, head=WHOLE))
-        files = glm_files(key="k", base_url=wire.url, connect_timeout_s=5, read_timeout_s=5)
+        files = glm_files(endpoint("glm", wire.url, "k"))
         stack.push_async_callback(files.close)
         with pytest.raises(ProviderFailed, match="no answer"):
             await files.list()
@@ -180,7 +181,7 @@ async def test_what_is_no_answer_is_said_to_be_none(body: bytes) -> None:
 async def test_a_deletion_that_the_vendor_denies_is_a_failure() -> None:
     async with AsyncExitStack() as stack:
         wire = await stack.enter_async_context(vendor_that_sends(b'{"deleted":false}', head=WHOLE))
-        files = kimi_files(key="k", base_url=wire.url, connect_timeout_s=5, read_timeout_s=5)
+        files = kimi_files(endpoint("kimi", wire.url, "k"))
         stack.push_async_callback(files.close)
         with pytest.raises(ProviderFailed, match="did not delete"):
             await files.delete("file-1")

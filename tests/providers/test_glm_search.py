@@ -6,7 +6,8 @@ import pytest
 
 from exai.protocol.errors import InvalidValue, ProviderFailed
 from exai.providers.base import Source
-from exai.providers.glm_search import LONGEST_QUERY, FoundPage, GlmSearch, glm_search
+from exai.providers.glm_search import LONGEST_QUERY, FoundPage, GlmSearch
+from tests.providers.addressed import endpoint
 from tests.providers.wire import WHOLE, vendor_that_sends
 from tests.upstream import Upstream
 
@@ -23,7 +24,7 @@ PAGES = [
 
 
 def searching(url: str, key: str) -> GlmSearch:
-    return glm_search(key=key, base_url=url, connect_timeout_s=5, read_timeout_s=0.5)
+    return GlmSearch(endpoint("glm", url, key, read_timeout_s=0.5))
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ async def test_a_refused_search_says_why(
         await search.search("x")
     details = {"provider": "glm", "status": status, "retryable": retryable, "retry_after": 3}
     assert caught.value.details == details
-    assert ("ZAI_API_KEY" in caught.value.message) is (status == 401)
+    assert ("THE_KEY" in caught.value.message) is (status == 401)
     assert model not in caught.value.message
 
 
