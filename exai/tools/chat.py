@@ -20,10 +20,16 @@ class InlineFile(ToolInput):
     content: str
 
 
+# Strings first, and no further than the first wrong item: millions of them must not cost seconds of the event loop.
+FileReference = Annotated[str | InlineFile, Field(union_mode="left_to_right")]
+
+
 class ChatInput(ToolInput):
     prompt: str = Field(description="The question, with all the context it needs: code, errors, what was tried.")
-    files: list[str | InlineFile] | None = Field(None, description="Not taken yet: put the text into the prompt.")
-    images: list[str | InlineFile] | None = Field(None, description="Not taken yet.")
+    files: list[FileReference] | None = Field(
+        None, fail_fast=True, description="Not taken yet: put the text into the prompt."
+    )
+    images: list[FileReference] | None = Field(None, fail_fast=True, description="Not taken yet.")
     model: str | None = Field(None, description="A model of listmodels; without one the hub chooses.")
     temperature: Annotated[float, Field(ge=0, le=1)] | None = None
     thinking_mode: Thinking | None = Field(None, description="How much to think, of a model that can be told.")

@@ -281,3 +281,13 @@ async def test_thousands_of_wrong_values_are_counted_instead_of_listed(hub: Runn
         result = (await connection.call("chat", {f"field-{number}": 1 for number in range(5000)}))[-1]
     assert result["error"]["code"] == "VALIDATION_ERROR"
     assert result["error"]["details"] == {"arguments": "5001 values are wrong or missing"}
+
+
+@pytest.mark.parametrize("field", ["files", "images"])
+async def test_of_a_list_the_first_wrong_item_is_named_and_no_other_looked_at(
+    hub: RunningHub, token: str, field: str
+) -> None:
+    async with wire(hub.ws_url, token) as connection:
+        result = (await connection.call("chat", {"prompt": "Hi", field: ["a.py", *[{}] * 5000]}))[-1]
+    assert result["error"]["code"] == "VALIDATION_ERROR"
+    assert {path.split(".")[:2][-1] for path in result["error"]["details"]} == {"1"}
