@@ -24,22 +24,22 @@ class SpareSlots:
         self._spare: defaultdict[str, list[tuple[str, float]]] = defaultdict(list)  # holder, since when
         self._wanted_until: dict[str, float] = {}
         self._losses = link.losses
+        self._renewed_at = 0.0  # by the loop's clock
         process.on("wanted", self._on_wanted)
-        process.on_beat(self._give_back_unused)
+        process.on_beat(self._on_beat)
 
     def take(self, pool: str) -> str | None:
         """The holder of a spare slot, which is the caller's now."""
-        self._forget_after_loss()
+        self._forget_what_ran_out()
         spare = self._spare.get(pool)
         return spare.pop()[0] if spare else None
 
     def keep(self, pool: str, holder: str, *, most: int) -> bool:
         """Whether the slot is kept; else it is to be given back."""
-        self._forget_after_loss()
+        self._forget_what_ran_out()
         now, spare = asyncio.get_running_loop().time(), self._spare[pool]
         is_wanted = now < self._wanted_until.get(pool, 0.0)
-        # Of a slot that was taken before a loss nobody knows whether it is still counted: its holder is not renewed.
-        if is_wanted or self._link.away or len(spare) >= max(1, most // _SHARE) or holder not in self._process.calls:
+        if is_wanted or self._link.away or len(spare) >= max(1, most // _SHARE):
             return False
         spare.append((holder, now))
         return True
@@ -50,17 +50,20 @@ class SpareSlots:
         for holder, _ in self._spare.pop(pool, ()):
             self._give_back(pool, holder)
 
-    def _give_back_unused(self) -> None:
-        before = asyncio.get_running_loop().time() - self._process.lease_ms / 4000
+    def _on_beat(self) -> None:
+        self._forget_what_ran_out()
+        now = asyncio.get_running_loop().time()
+        self._renewed_at, before = now, now - self._process.lease_ms / 4000
         for pool, spare in list(self._spare.items()):
             for holder, since in spare:
                 if since < before:
                     self._give_back(pool, holder)
             self._spare[pool] = [kept for kept in spare if kept[1] >= before]
 
-    def _forget_after_loss(self) -> None:
-        """What was kept over a connection that broke may have run out meanwhile, and be another's."""
-        if self._losses == self._link.losses:
+    def _forget_what_ran_out(self) -> None:
+        """What was not renewed in time, for the connection broke or this process stood still, may be another's."""
+        age_s = asyncio.get_running_loop().time() - self._renewed_at
+        if self._losses == self._link.losses and age_s < self._process.lease_ms / 1000:
             return
         self._losses = self._link.losses
         for pool, spare in list(self._spare.items()):

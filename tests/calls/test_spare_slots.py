@@ -109,3 +109,17 @@ async def test_no_spare_slot_outlives_the_connection_over_which_it_was_renewed(v
             assert not done
         async with asyncio.timeout(3):
             await using
+
+
+async def test_no_spare_slot_is_used_past_its_lease(valkey: OwnValkey) -> None:
+    # As after the process stood still: its signs of life did not come, and another has the slot by now.
+    async with _web(valkey.url, lease_s=0.4) as web, _web(valkey.url) as other:
+        await web.use(most=1)
+        assert web.process._beating is not None
+        web.process._beating.cancel()
+        async with other.slots.slot("kimi", most=1, asker=None):  # once the lease has run out
+            using = asyncio.create_task(web.use(most=1))
+            done, _ = await asyncio.wait({using}, timeout=0.2)
+            assert not done
+        using.cancel()
+        await asyncio.gather(using, return_exceptions=True)
