@@ -465,3 +465,16 @@ async def test_a_call_whose_record_is_not_written_yet_stays_listed_for_whoever_s
     assert await rig.link.command("HEXISTS", listed, "recorded")
     rig.kept.unlist("recorded")
     assert not await rig.link.command("HEXISTS", listed, "recorded")
+
+
+async def test_a_call_that_is_repeated_from_countless_sessions_stays_small(rig: Rig) -> None:
+    call = _call("popular")
+    await rig.admission.admit(call, _nobody_hears)
+    for number in range(300):
+        repeat = _call("repeat", session=f"1:session-{number}")
+        repeat.repeat_key = call.repeat_key
+        with pytest.raises(KnownCall):
+            await rig.admission.admit(repeat, _nobody_hears)
+    assert int(await rig.link.command("HSTRLEN", keys.call_state("popular"), "names")) < 5000
+    for name in (call.named_key, repeat.named_key):
+        assert int(await rig.link.command("PTTL", name)) > 0

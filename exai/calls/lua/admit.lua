@@ -3,6 +3,8 @@
 -- queue for its conversation, `again` for one that was taken down before.
 -- Answers {'run'} | {'wait'} | {'full'} | {'known', id} | {'conversation'} | {'limited', key, ms}.
 
+local MOST_OF_NAMES = 4096 -- bytes
+
 local now = now_ms()
 local retry_ms, bucket = take_tokens(now, ARGV)
 if bucket then return {'limited', bucket, retry_ms} end
@@ -29,8 +31,11 @@ local function name_also(id, name)
   local left_ms = redis.call('PTTL', call_key(id)) -- of one that has ended
   if left_ms < 0 then
     left_ms = longest_ms
+    -- More names than that only a hostile client gives; they go by their own expiry.
     local names = redis.call('HGET', call_key(id), 'names') or ''
-    if not string.find(names, name, 1, true) then redis.call('HSET', call_key(id), 'names', names .. name .. ' ') end
+    if #names < MOST_OF_NAMES and not string.find(names, name, 1, true) then
+      redis.call('HSET', call_key(id), 'names', names .. name .. ' ')
+    end
   end
   redis.call('SET', name, id, 'PX', left_ms)
   return left_ms
