@@ -73,7 +73,7 @@ class Reaper:
             calls = await self._link.command("HGETALL", keys.running_calls(process))
             for at in range(0, len(calls), 2):
                 await self._end_described(process, calls[at].decode(), calls[at + 1])
-            await self._link.command("DEL", keys.running_calls(process))
+            # Each call was taken off the list by itself: a process that was only slow may have put new ones there.
             await self._link.command("ZREM", keys.PROCESSES, process)
             if calls:
                 logger.warning("a web process died; %d calls of it are abandoned", len(calls) // 2)
