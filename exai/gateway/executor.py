@@ -204,6 +204,7 @@ class Executor:
         """Answers a call that was asked before from what is kept of it."""
         here_already = call.caller.is_attached(call_id, call.request.request_id)
         call.attached_to = call_id
+        await call.fall_silent()
         if here_already:
             return  # the frames come to this very connection
         try:

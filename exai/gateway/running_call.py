@@ -191,8 +191,12 @@ class RunningCall:
             texts.insert(0, complete)
         return texts
 
-    async def deliver(self, texts: list[str]) -> None:
+    async def fall_silent(self) -> None:
+        """What the caller still hears comes from elsewhere, or is the end."""
         await self._heartbeat.stop()
+
+    async def deliver(self, texts: list[str]) -> None:
+        await self.fall_silent()
         for text in texts:
             await self.caller.send_text(text)
         self.caller.await_delivery(str(self.id))
