@@ -116,7 +116,9 @@ async def test_no_spare_slot_is_used_past_its_lease(valkey: OwnValkey) -> None:
     async with _web(valkey.url, lease_s=0.4) as web, _web(valkey.url) as other:
         await web.use(most=1)
         assert web.process._beating is not None
+        assert web.process._subscription is not None
         web.process._beating.cancel()
+        web.process._subscription.close()  # it does not hear either that a slot is wanted
         async with other.slots.slot("kimi", most=1, asker=None):  # once the lease has run out
             using = asyncio.create_task(web.use(most=1))
             done, _ = await asyncio.wait({using}, timeout=0.2)
