@@ -6,16 +6,15 @@ check → let in → acknowledge → load the conversation → run the tool → 
 import asyncio
 import logging
 import secrets
-import time
 from contextlib import AsyncExitStack
 from functools import partial
 from uuid import UUID
 
 import psycopg
 
-from conversations.records import ConversationSoFar, EndedCall, NewTurn
+from conversations.records import ConversationSoFar, NewTurn
 from conversations.statements import write_turn
-from exai.calls.admission import Admission, KnownCall, Standing
+from exai.calls.admission import Admission, KnownCall
 from exai.calls.budgets import BudgetCounters
 from exai.calls.kept_calls import CallGone, KeptCalls
 from exai.calls.redis_link import RedisAway
@@ -27,6 +26,7 @@ from exai.gateway.call_clock import CallClock
 from exai.gateway.call_records import CallRecords, ended_call
 from exai.gateway.checks import CheckedCall, check_call
 from exai.gateway.continuation import Continuation
+from exai.gateway.endings import Endings
 from exai.gateway.entrance import Entrance
 from exai.gateway.following import follow_call
 from exai.gateway.hub import HubState
@@ -75,7 +75,7 @@ class Executor:
         self._database = database
         self._admission = admission
         self._kept = kept
-        self._records = records
+        self._endings = Endings(admission=admission, kept=kept, records=records)
         self._registry = registry
         self._limits = limits
         self._counters = counters
@@ -84,7 +84,6 @@ class Executor:
         self._entrance = Entrance(settings=settings, admission=admission)
         self._running: set[asyncio.Task[None]] = set()
         self._calls: dict[str, RunningCall] = {}
-        self._recording: set[str] = set()
         self._out_of_time = False
 
     def start(self, request: CallRequest, caller: Caller) -> RunningCall:
@@ -105,7 +104,7 @@ class Executor:
 
     def runs_here(self, call_id: str) -> bool:
         """Whether a call runs in this process, or its end or its record is on its way."""
-        return call_id in self._calls or call_id in self._recording or self._kept.is_ending(call_id)
+        return call_id in self._calls or self._endings.are_under_way(call_id)
 
     def cancel(self, call_id: str) -> bool:
         """Cancels a call of this process; whether it runs here and can be."""
@@ -129,8 +128,7 @@ class Executor:
             call.stop()
         if self._running:
             await asyncio.wait(set(self._running), timeout=_LAST_WORDS_S)
-        await self._kept.drain(within_s=_LAST_WORDS_S)
-        await self._records.drain(within_s=_LAST_WORDS_S)
+        await self._endings.drain(within_s=_LAST_WORDS_S)
         await self._counters.drain(within_s=_LAST_WORDS_S)
 
     async def _run(self, call: RunningCall) -> None:
@@ -181,7 +179,7 @@ class Executor:
                 latency=call.latency(),
             )
             last_frames = call.conclude(result)
-            self._give_back(call, last_frames[-1], repeatable=False)
+            self._endings.give_back(call, last_frames[-1], repeatable=False)
         await call.deliver(last_frames)
 
     async def _check(self, call: RunningCall) -> tuple[CheckedCall, UUID | None]:
@@ -267,7 +265,7 @@ class Executor:
         """Makes the answer durable. The offer to go on, and whether it is stored."""
         ended = ended_call(call)
         if answer.turn is None:
-            self._record(call, ended)
+            self._endings.record(call, ended)
             return None, True
         new = NewTurn(
             conversation_id=conversation.id if conversation else None,
@@ -285,7 +283,7 @@ class Executor:
             stored = False
         if not stored:
             logger.error("the answer of call %s could not be stored; it is delivered without", call.id)
-            self._record(call, ended)
+            self._endings.record(call, ended)
             return None, False
         call.settle_budget()
         return self._continuation.offer(new.continuation_id, len(conversation.turns) if conversation else 0), True
@@ -299,35 +297,7 @@ class Executor:
         )
         # What the rate limits refuse is no call: it must cost next to nothing.
         if call.attached_to is None and not isinstance(error, TooManyFrames):
-            self._record(call, ended_call(call, error=error))
+            self._endings.record(call, ended_call(call, error=error))
         last_frames = call.conclude(result)
-        self._give_back(call, last_frames[-1], repeatable=error.code in _NO_ANSWERS)
+        self._endings.give_back(call, last_frames[-1], repeatable=error.code in _NO_ANSWERS)
         await call.deliver(last_frames)
-
-    def _record(self, call: RunningCall, ended: EndedCall) -> None:
-        """Writes the record beside the answer. Until it is written the call stays listed in Redis: should this process
-        die before, whoever sees to its calls writes one."""
-        call_id = str(call.id)
-        self._recording.add(call_id)
-
-        def recorded() -> None:
-            self._recording.discard(call_id)
-            call.settle_budget()
-            if call.stays_listed:
-                self._kept.unlist(call_id)
-
-        self._records.add(ended, recorded)
-
-    def _give_back(self, call: RunningCall, result: str, *, repeatable: bool) -> None:
-        asked = call.asked
-        if asked is None or call.attached_to is not None:
-            self._kept.forget(str(call.id))
-            return
-        if asked.was_sent:
-            held_s = time.perf_counter() - call.started - call.queue_s
-            call.stays_listed = str(call.id) in self._recording
-            self._kept.finish(asked, result, repeatable=repeatable, held_s=held_s, stays_listed=call.stays_listed)
-        else:
-            self._kept.forget(str(call.id))
-        if asked.standing is Standing.COUNTED_HERE:
-            self._admission.give_back_here(asked)
