@@ -73,11 +73,12 @@ class RedisLink:
         except RedisRefused as refusal:
             raise _as_away(refusal) from None
 
-    def send(self, name: str, *parts: Part) -> None:
-        """Without waiting for the reply, and with the next command or a moment later; dropped while Redis is away."""
+    def send(self, name: str, *parts: Part, lazily: bool = True) -> None:
+        """Without waiting for the reply; dropped while Redis is away. `lazily`: with the next command or a moment
+        later."""
         packet = pack((name, *parts))
         try:
-            (self._line.connection or self._line.start()).post(packet, self._check_dropped, lazily=True)
+            (self._line.connection or self._line.start()).post(packet, self._check_dropped, lazily=lazily)
         except RedisAway:
             return
 

@@ -89,7 +89,8 @@ class Presence:
         if self._connections.pop(connection.id, None) is None:
             return
         held = self._process.connections.pop(connection.id)
-        self._link.send("ZREM", f"{keys.PREFIX}connections", connection.id)
+        # At once: who asks again elsewhere is recognised by that its first connection is gone.
+        self._link.send("ZREM", f"{keys.PREFIX}connections", connection.id, lazily=False)
         if held.address_key:
             self._link.send("ZREM", held.address_key, connection.id)
 

@@ -87,8 +87,9 @@ async def test_the_limit_of_all_holds_across_processes_and_sessions(
             ]
             for connection in connections:
                 await connection.start("chat", {"prompt": "Hi", "model": model})
+            stages = [(await connection.until("progress"))[-1]["message"] for connection in connections]
+            assert stages.count(_WAITING) == 2
             await asyncio.to_thread(upstream.wait_for_requests, model, 4)
-            await asyncio.sleep(0.1)
             assert len(upstream.requests(model)) == 4
             for connection in connections:
                 assert (await connection.until("call_tool_res"))[-1]["ok"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.gateway.wire import Frame, Wire, envelope, wire
+from tests.gateway.wire import Frame, Wire, envelope, until_all_are_gone, wire
 from tests.hub import RunningHub
 from tests.upstream import Upstream
 
@@ -69,13 +69,19 @@ async def test_an_attached_caller_gets_every_chunk_though_the_first_has_its_resu
             assert _indexes(await following) == list(range(20))
 
 
+async def _lose(hub: RunningHub, token: str, arguments: Frame, request_id: str) -> None:
+    """Begins a call, and loses the connection."""
+    async with wire(hub.ws_url, token) as connection:
+        await _begin(connection, arguments, request_id)
+    await until_all_are_gone()
+
+
 async def test_a_question_that_was_asked_again_can_be_resumed_by_its_new_id(
     hub: RunningHub, other_hub: RunningHub, token: str, upstream: Upstream, model: str
 ) -> None:
     upstream.behave(model, delay_s=0.5)
     arguments = {"prompt": "Hi", "model": model}
-    async with wire(hub.ws_url, token) as connection:
-        await _begin(connection, arguments, "first")
+    await _lose(hub, token, arguments, "first")
     async with wire(other_hub.ws_url, token) as connection:
         await connection.start("chat", arguments, "second")
         await connection.until("call_tool_ack", "second")
@@ -89,8 +95,7 @@ async def test_a_question_that_was_asked_again_is_repeated_by_its_new_id_without
 ) -> None:
     upstream.behave(model, delay_s=0.5)
     arguments = {"prompt": "Hi", "model": model}
-    async with wire(hub.ws_url, token) as connection:
-        await _begin(connection, arguments, "first")
+    await _lose(hub, token, arguments, "first")
     async with wire(other_hub.ws_url, token) as connection:
         await connection.call("chat", arguments, "second")
         await connection.send({"op": "ping"})  # tells that the result has arrived

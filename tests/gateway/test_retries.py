@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from tests.conftest import MakeClient
-from tests.gateway.wire import Frame, Wire, envelope, wire
+from tests.gateway.wire import Frame, Wire, envelope, until_all_are_gone, wire
 from tests.hub import RunningHub
 from tests.upstream import Upstream
 
@@ -143,6 +143,7 @@ async def test_the_same_question_under_a_new_id_after_a_lost_connection_is_answe
         await connection.start("chat", arguments, "first")
         await connection.until("progress", "first")
         await asyncio.to_thread(upstream.wait_for_requests, model, 1)
+    await until_all_are_gone()
     async with wire(other_hub.ws_url, token) as connection:
         frames = await connection.call("chat", arguments, "second")
     assert {frame["request_id"] for frame in frames} == {"second"}

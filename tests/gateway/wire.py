@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import redis
 
 Frame = dict[str, Any]
 PATIENCE_S = 10.0
@@ -77,3 +80,12 @@ def envelope(frame: Frame) -> Frame:
     """The envelope in a call's result frame."""
     parsed: Frame = json.loads(frame["outputs"][0]["text"])
     return parsed
+
+
+async def until_all_are_gone(*, within_s: float = 5.0) -> None:
+    """Waits until the hubs of this worker have noticed that every connection is lost."""
+    deadline = time.monotonic() + within_s
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        while client.zcard("exai:connections"):
+            assert time.monotonic() < deadline, "a lost connection still counts as connected"
+            await asyncio.sleep(0.005)
