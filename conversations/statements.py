@@ -11,16 +11,16 @@ import psycopg.errors
 from conversations.models import ConversationDetails, MessageDetails, Role
 from conversations.records import ConversationSoFar, EndedCall, NewTurn
 from exai.database import Database
-from exai.protocol.values import Turn
+from exai.protocol.values import FileMention, Turn
 from exai.providers.budget import Charge
 
 _LONGEST_TITLE = 80
 _TRIES_FOR_A_POSITION = 5
 
 _LOAD: LiteralString = """
-SELECT c.id, c.model, c.updated_at, m.provider, m.role, m.content
+SELECT c.id, c.model, c.updated_at, m.provider, m.role, m.content, m.metadata -> 'files'
 FROM conversations c LEFT JOIN messages m ON m.conversation_id = c.id
-WHERE c.continuation_id = %s AND c.workspace = %s
+WHERE c.continuation_id = %s AND c.workspace = %s AND c.deleted_at IS NULL
 ORDER BY m.position
 """
 
@@ -36,7 +36,7 @@ WITH conversation AS (
 # The position is found inside the statement: two turns at once cannot take the same one, the constraint sees to that.
 _CONTINUE: LiteralString = """
 WITH conversation AS (
-    UPDATE conversations SET model = %s, updated_at = %s WHERE id = %s
+    UPDATE conversations SET model = %s, updated_at = %s WHERE id = %s AND deleted_at IS NULL
     RETURNING id, (SELECT coalesce(max(position) + 1, 0) FROM messages WHERE conversation_id = conversations.id)
         AS next_position
 ),
@@ -71,9 +71,16 @@ ON CONFLICT (id) DO UPDATE SET
 WHERE tool_calls.status = 'abandoned' AND (EXCLUDED.status <> 'abandoned' OR EXCLUDED.model <> '')
 """
 
+# A file that was removed meanwhile is not linked; one that is about to be is held until the link is there.
 _SAY: LiteralString = (
     """
-said AS (
+used AS (
+    SELECT id FROM files WHERE id = ANY(%s::uuid[]) AND workspace = %s FOR KEY SHARE
+), linked AS (
+    INSERT INTO conversation_files (conversation_id, file_id)
+    SELECT conversation.id, used.id FROM conversation, used
+    ON CONFLICT DO NOTHING
+), said AS (
     INSERT INTO messages
         (conversation_id, position, role, content, model, provider, tokens, metadata, idempotency_key, created_at)
     SELECT conversation.id, conversation.next_position + turn.place, turn.role, turn.content, turn.model,
@@ -129,9 +136,9 @@ async def load_conversation(
     return ConversationSoFar(
         id=id_,
         continuation_id=continuation_id,
-        model=_qualified(model, [provider for *_, provider, _, _ in rows if provider]),
+        model=_qualified(model, [provider for *_, provider, _, _, _ in rows if provider]),
         expired=expires_before is not None and updated_at < expires_before,
-        turns=_turns([(role, content) for *_, role, content in rows]),
+        turns=_turns([(role, content, files) for *_, role, content, files in rows]),
     )
 
 
@@ -176,13 +183,14 @@ def _qualified(model: str, providers: list[str]) -> str:
     return f"{providers[-1]}/{model}" if model and providers else model
 
 
-def _turns(messages: list[tuple[str | None, str | None]]) -> tuple[Turn, ...]:
-    turns, said = [], ""
-    for role, content in messages:
+def _turns(messages: list[tuple[str | None, str | None, Any]]) -> tuple[Turn, ...]:
+    turns, said, sent_with = [], "", None
+    for role, content, files in messages:
         if role == Role.USER:
-            said = content or ""
+            said, sent_with = content or "", files
         elif role == Role.ASSISTANT:
-            turns.append(Turn(user=said, assistant=content or ""))
+            mentions = msgspec.convert(sent_with or (), tuple[FileMention, ...])
+            turns.append(Turn(user=said, assistant=content or "", files=mentions))
     return tuple(turns)
 
 
@@ -201,9 +209,10 @@ def _continue(new: NewTurn, call: EndedCall) -> tuple[Any, ...]:
 
 
 def _say(new: NewTurn, call: EndedCall) -> tuple[Any, ...]:
-    asked = MessageDetails(tool=call.tool, call_id=str(call.id))
+    asked = MessageDetails(tool=call.tool, call_id=str(call.id), files=new.turn.files)
     answered = MessageDetails(tool=call.tool, call_id=str(call.id), reasoning=new.reasoning)
     return (
+        *([file.id for file in new.turn.files], call.workspace),
         *(Role.USER.value, new.turn.user, None, _json(asked), f"{call.id}:user", call.ended_at),
         *(Role.ASSISTANT.value, new.turn.assistant, call.model, call.provider),
         *(call.usage.output_tokens, _json(answered), f"{call.id}:assistant", call.ended_at),

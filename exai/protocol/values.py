@@ -1,6 +1,7 @@
 """Values that travel inside frames and between the parts of a call."""
 
 from typing import Any, Literal
+from uuid import UUID
 
 import msgspec
 
@@ -16,11 +17,19 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     reasoning_tokens: int | None = None
 
 
-class Turn(msgspec.Struct, frozen=True):
-    """One user message and its answer."""
+class FileMention(msgspec.Struct, frozen=True):
+    """A file of the hub that a message came with, and the name that it was given there."""
+
+    id: UUID
+    name: str
+
+
+class Turn(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One user message, with the files that were sent with it, and its answer."""
 
     user: str
     assistant: str
+    files: tuple[FileMention, ...] = ()
 
 
 class ContinuationOffer(msgspec.Struct):

@@ -1,4 +1,4 @@
-"""Conversations, their messages, and the record of every tool call.
+"""Conversations and their messages.
 
 Turns are written by one SQL statement (conversations.statements); what may never be broken stands here as constraints.
 """
@@ -10,6 +10,7 @@ from django.db import models
 from django.utils import timezone
 
 from exai.models import ApiClient
+from exai.protocol.values import FileMention
 
 
 class Role(models.TextChoices):
@@ -19,25 +20,21 @@ class Role(models.TextChoices):
     TOOL = "tool"
 
 
-class CallStatus(models.TextChoices):
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    ABANDONED = "abandoned"
-
-
 class MessageDetails(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Schema of `Message.metadata`."""
 
     tool: str = ""
     call_id: str = ""
     reasoning: str = ""
+    files: tuple[FileMention, ...] = ()
 
 
 class ConversationDetails(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Schema of `Conversation.metadata`."""
 
     begun_by_tool: str = ""
+    forked_from: str = ""  # the continuation id
+    forked_at_turn: int = 0  # how many turns were taken along
 
 
 class Conversation(models.Model):
@@ -49,6 +46,9 @@ class Conversation(models.Model):
     metadata = models.JSONField(default=dict)
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
+    deleted_at = models.DateTimeField(
+        null=True, blank=True, help_text="In the bin since then; removed for good after a while."
+    )
 
     class Meta:
         db_table = "conversations"
@@ -94,62 +94,3 @@ class Message(models.Model):
     @property
     def details(self) -> MessageDetails:
         return msgspec.convert(self.metadata, MessageDetails)
-
-
-class ToolCall(models.Model):
-    """One ended call; running ones are not here."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    client = models.ForeignKey(ApiClient, on_delete=models.PROTECT, related_name="calls", db_index=False)
-    conversation = models.ForeignKey(Conversation, on_delete=models.SET_NULL, null=True, related_name="calls")
-    workspace = models.CharField(max_length=64)
-    request_id = models.CharField(max_length=256)
-    tool = models.CharField(max_length=64)
-    model = models.CharField(max_length=200, blank=True)
-    provider = models.CharField(max_length=64, blank=True)
-    status = models.CharField(max_length=16, choices=CallStatus.choices)
-    error_code = models.CharField(max_length=32, blank=True)
-    error_message = models.TextField(blank=True)
-    input_tokens = models.PositiveIntegerField(null=True)
-    cached_tokens = models.PositiveIntegerField(null=True)
-    reasoning_tokens = models.PositiveIntegerField(null=True)
-    output_tokens = models.PositiveIntegerField(null=True)
-    cost = models.DecimalField(max_digits=14, decimal_places=8, null=True, help_text="US dollars; unknown when empty.")
-    price_version = models.CharField(
-        max_length=64, blank=True, db_default="", help_text="The price that the cost was computed by."
-    )
-    estimated_tokens = models.BigIntegerField(
-        null=True, help_text="Used, but not counted by the vendor: by the length of what was sent and received."
-    )
-    estimated_cost = models.DecimalField(
-        max_digits=14, decimal_places=8, null=True, help_text="US dollars, of what the vendor did not count."
-    )
-    excess_tokens = models.BigIntegerField(
-        null=True, help_text="Counted by the vendor beyond what was reserved of a budget."
-    )
-    excess_cost = models.DecimalField(
-        max_digits=14, decimal_places=8, null=True, help_text="US dollars beyond what was reserved of a budget."
-    )
-    queue_ms = models.FloatField(default=0)
-    provider_ms = models.FloatField(default=0)
-    total_ms = models.FloatField(default=0)
-    cached = models.CharField(max_length=16, blank=True, help_text="How the cache answered; empty when it did not.")
-    correlation_id = models.CharField(max_length=64)
-    started_at = models.DateTimeField()
-    ended_at = models.DateTimeField()
-
-    class Meta:
-        db_table = "tool_calls"
-        ordering = ("-ended_at",)
-        verbose_name = "call"
-        indexes = (
-            models.Index(fields=["client", "-ended_at"], name="call_by_client"),
-            models.Index(fields=["workspace", "-ended_at"], name="call_by_workspace"),
-            models.Index(fields=["ended_at"], name="call_by_age"),
-        )
-        constraints = (
-            models.CheckConstraint(condition=models.Q(status__in=CallStatus.values), name="call_status_known"),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.tool} {self.id}"

@@ -1,0 +1,26 @@
+from conversations.models.conversation import Conversation, ConversationDetails, Message, MessageDetails, Role
+from conversations.models.stored_file import (
+    ConversationFile,
+    FileDetails,
+    FileReading,
+    FileRemoval,
+    FileType,
+    StoredFile,
+)
+from conversations.models.tool_call import CallStatus, ToolCall
+
+__all__ = [
+    "CallStatus",
+    "Conversation",
+    "ConversationDetails",
+    "ConversationFile",
+    "FileDetails",
+    "FileReading",
+    "FileRemoval",
+    "FileType",
+    "Message",
+    "MessageDetails",
+    "Role",
+    "StoredFile",
+    "ToolCall",
+]
