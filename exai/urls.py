@@ -1,13 +1,14 @@
 """Every HTTP path of the hub but the probes, which exai.health answers before anything looks at a request."""
 
 from django.contrib import admin
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
 
 from exai import breakers_admin, connections_admin, usage_admin
 from exai.landing import landing
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", landing, name="landing"),
+    path("api/", include("exai.api.urls")),
     # Before the admin's own paths, which refuse what they do not know.
     path("admin/connections/", admin.site.admin_view(connections_admin.connections), name="connections"),
     path(

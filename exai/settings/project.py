@@ -24,8 +24,11 @@ def _secret_key(server: ServerSettings) -> str:
         return secrets.token_urlsafe(48)
 
 
+_PAGE_CONNECTIONS = 10  # a process, for pages, the API and tasks; tool calls have theirs
+
+
 def _database(url: str) -> dict[str, object]:
-    parts = {name: str(value) for name, value in conninfo_to_dict(url).items()}
+    parts: dict[str, object] = {name: str(value) for name, value in conninfo_to_dict(url).items()}
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": parts.pop("dbname", "exai"),
@@ -33,8 +36,9 @@ def _database(url: str) -> dict[str, object]:
         "PASSWORD": parts.pop("password", ""),
         "HOST": parts.pop("host", ""),
         "PORT": parts.pop("port", ""),
-        "OPTIONS": parts,
-        "CONN_MAX_AGE": 60,
+        # A connection belongs to the thread that opened it, and under ASGI each request has one of its own.
+        "OPTIONS": {**parts, "pool": {"min_size": 0, "max_size": _PAGE_CONNECTIONS, "timeout": 5.0}},
+        "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
     }
 
