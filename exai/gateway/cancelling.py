@@ -18,7 +18,7 @@ class Cancelling:
     async def cancel_named(self, *, client_id: int, session: str, request_id: RequestId) -> bool:
         """Cancels the call that the session means by that request_id; where it has none, the client's only running one
         of that request_id. Whether there was one. Raises `RedisAway`."""
-        if self._executor.cancel_named(session=session, request_id=request_id):
+        if await self._executor.cancel_named(session=session, request_id=request_id):
             return True
         call_id = await self._kept.named(session=session, request_id=request_id)
         if call_id is not None:

@@ -100,6 +100,7 @@ class Executor:
         self._calls[str(call.id)] = call
         call.task.add_done_callback(self._running.discard)
         call.when_done(lambda: self._calls.pop(str(call.id), None))
+        call.when_done(call.placed.set)
         return call
 
     def runs_here(self, call_id: str) -> bool:
@@ -111,13 +112,14 @@ class Executor:
         call = self._calls.get(call_id)
         return call is not None and call.cancel()
 
-    def cancel_named(self, *, session: str, request_id: RequestId) -> bool:
+    async def cancel_named(self, *, session: str, request_id: RequestId) -> bool:
         """Cancels a session's call of this process, on whichever connection it came."""
-        return any(
-            call.cancel()
-            for call in list(self._calls.values())
-            if call.attached_to is None and call.request.request_id == request_id and call.session == session
-        )
+        named = [
+            call for call in self._calls.values() if call.request.request_id == request_id and call.session == session
+        ]
+        for call in named:
+            await call.placed.wait()
+        return any(call.cancel() for call in named if call.attached_to is None)
 
     async def drain(self, *, within_s: float) -> None:
         """Lets running calls finish, abandons what is left then, and writes what is still to be recorded."""
@@ -201,7 +203,7 @@ class Executor:
     async def _attach(self, call: RunningCall, call_id: str) -> None:
         """Answers a call that was asked before from what is kept of it."""
         here_already = call.caller.is_attached(call_id, call.request.request_id)
-        call.attached_to = call_id
+        call.attach_to(call_id)
         await call.fall_silent()
         if here_already:
             return  # the frames come to this very connection

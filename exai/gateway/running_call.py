@@ -79,6 +79,7 @@ class RunningCall:
         self.task: asyncio.Task[None] | None = None
         self.asked: AskedCall | None = None  # once it is known to be valid
         self.attached_to: str | None = None  # the call whose frames answer this one
+        self.placed = asyncio.Event()  # it is known whether it runs by itself or another call answers it
         self.has_begun = False
         self.is_stopped = False
         self.is_concluded = False
@@ -111,6 +112,7 @@ class RunningCall:
         if self._acknowledged:
             return
         self._acknowledged = True
+        self.placed.set()
         await self._send(
             CallToolAck(
                 request_id=self.request.request_id,
@@ -184,12 +186,18 @@ class RunningCall:
     def conclude(self, result: CallToolResult) -> list[str]:
         """The last frames, the result's last. They are kept before they are sent: a reader may never take them."""
         self.is_concluded = True
+        self.placed.set()
         texts = [encode(result)]
         if self.streams and self._acknowledged:
             complete = encode(StreamComplete(request_id=self.request.request_id, timestamp=utc_timestamp()))
             self._keep(str(self.id), complete)
             texts.insert(0, complete)
         return texts
+
+    def attach_to(self, call_id: str) -> None:
+        """That call answers this one."""
+        self.attached_to = call_id
+        self.placed.set()
 
     async def fall_silent(self) -> None:
         """What the caller still hears comes from elsewhere, or is the end."""

@@ -150,8 +150,11 @@ class Service:
     async def _cancel(self, request: frames.Cancel) -> None:
         """Cancels a call of this connection, else of any connection of the client."""
         request_id = request.request_id
-        here = self._calls.get(request_id, [])
+        here = list(self._calls.get(request_id, ()))
         found = False
+        for call in here:
+            # One that came in the same breath may be a repeat: then the call that answers it is meant.
+            await call.placed.wait()
         for call in here:
             found |= call.attached_to is None and call.cancel()
         cancelling = self._gateway.cancelling
