@@ -1,8 +1,21 @@
 """PostgreSQL, Redis, and how long things are kept."""
 
-from pydantic import BaseModel, Field
+from typing import Annotated
 
-from exai.settings.values import PostgresqlUrl, RedisUrl
+from pydantic import AfterValidator, BaseModel, Field
+
+from exai.settings.values import CommaSeparated, PostgresqlUrl, RedisUrl
+
+
+def _file_roots(roots: tuple[str, ...]) -> tuple[str, ...]:
+    for root in roots:
+        parts = [part for part in root.split("/") if part]
+        # Of the kernel's folders a client would read the hub's own environment, with all secrets in it.
+        if not root.startswith("/") or not parts or ".." in parts or parts[0] in {"proc", "sys", "dev"}:
+            raise ValueError(
+                'should be absolute paths of folders, without "..", and neither / nor under /proc, /sys, /dev'
+            )
+    return roots
 
 
 class StorageSettings(BaseModel):
@@ -36,4 +49,10 @@ class StorageSettings(BaseModel):
         le=36_500,
         validation_alias="EXAI_CALL_RETENTION_DAYS",
         description="Call records older than this are removed; 0 keeps them for ever.",
+    )
+    file_roots: Annotated[CommaSeparated, AfterValidator(_file_roots)] = Field(
+        (),
+        validation_alias="EXAI_FILE_ROOTS",
+        description="Folders on the hub's machine whose files clients may name by path, for example `/srv/projects`. "
+        "By default clients upload files instead.",
     )

@@ -58,6 +58,7 @@ def test_spaces_and_line_ends_around_a_value_do_not_count() -> None:
         ("EXAI_ALLOWED_HOSTS", "a.example, b.example,,", "allowed_hosts", ("a.example", "b.example")),
         ("EXAI_ALLOWED_HOSTS", "*", "allowed_hosts", ("*",)),
         ("EXAI_ALLOWED_HOSTS", ".example.com,[fe80::1]", "allowed_hosts", (".example.com", "[fe80::1]")),
+        ("EXAI_FILE_ROOTS", "/srv/projects, /home/a b", "file_roots", ("/srv/projects", "/home/a b")),
         ("EXAI_PUBLIC_URL", "https://hub.example/", "public_url", "https://hub.example"),
         ("GLM_API_URL", "http://127.0.0.1:9/v4//", "glm_api_url", "http://127.0.0.1:9/v4"),
         ("EXAI_DATA_DIR", "data", "data_dir", PROJECT_DIR / "data"),
