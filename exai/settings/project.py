@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from django.templatetags.static import static
 from psycopg.conninfo import conninfo_to_dict
 
+from exai.settings.file_storage import file_storage
 from exai.settings.hub import hub_settings
 from exai.settings.navigation import NAVIGATION
 from exai.settings.server import PROJECT_DIR, ServerSettings
@@ -109,6 +110,12 @@ USE_TZ = True
 TIME_ZONE = _hub.time_zone
 USE_I18N = False
 FORMAT_MODULE_PATH = ["exai.formats"]
+
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "files": file_storage(_hub),
+}
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [PROJECT_DIR / "static"]

@@ -1,10 +1,10 @@
-"""PostgreSQL, Redis, and how long things are kept."""
+"""PostgreSQL, Redis, files, and how long things are kept."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, model_validator
 
-from exai.settings.values import CommaSeparated, PostgresqlUrl, RedisUrl
+from exai.settings.values import CommaSeparated, HttpUrl, PostgresqlUrl, RedisUrl
 
 
 def _file_roots(roots: tuple[str, ...]) -> tuple[str, ...]:
@@ -56,3 +56,66 @@ class StorageSettings(BaseModel):
         description="Folders on the hub's machine whose files clients may name by path, for example `/srv/projects`. "
         "By default clients upload files instead.",
     )
+    max_file_bytes: int = Field(
+        100 * 1024 * 1024,
+        ge=1,
+        validation_alias="EXAI_MAX_FILE_BYTES",
+        description="Largest upload, in bytes.",
+    )
+    workspace_max_files: int = Field(
+        10_000,
+        ge=0,
+        validation_alias="EXAI_WORKSPACE_MAX_FILES",
+        description="Files of one workspace, at most; 0 = no limit.",
+    )
+    workspace_max_mb: int = Field(
+        10_240,
+        ge=0,
+        validation_alias="EXAI_WORKSPACE_MAX_MB",
+        description="Size of all files of one workspace, in MiB; 0 = no limit.",
+    )
+    file_grace_hours: float = Field(
+        24,
+        ge=0,
+        le=876_000,
+        validation_alias="EXAI_FILE_GRACE_HOURS",
+        description="A file that no conversation uses is removed so long after it was stored or last used, in hours.",
+    )
+    s3_bucket: str | None = Field(
+        None,
+        validation_alias="EXAI_S3_BUCKET",
+        description="Bucket of an S3-compatible store that holds the files. By default they lie under `EXAI_DATA_DIR`.",
+    )
+    s3_endpoint: HttpUrl | None = Field(
+        None,
+        validation_alias="EXAI_S3_ENDPOINT",
+        description="Address of that store; by default that of AWS.",
+    )
+    s3_region: str | None = Field(
+        None,
+        validation_alias="EXAI_S3_REGION",
+        description="Region of the bucket.",
+    )
+    s3_access_key: SecretStr | None = Field(
+        None,
+        validation_alias="EXAI_S3_ACCESS_KEY",
+        description="Id of the key for the bucket; without one, that of the machine's role.",
+    )
+    s3_secret_key: SecretStr | None = Field(
+        None,
+        validation_alias="EXAI_S3_SECRET_KEY",
+        description="The key itself.",
+    )
+    s3_prefix: str = Field(
+        "",
+        validation_alias="EXAI_S3_PREFIX",
+        description="What the names of the hub's objects in the bucket begin with, such as `exai/`.",
+    )
+
+    @model_validator(mode="after")
+    def _bucket_is_whole(self) -> Self:
+        if (self.s3_access_key is None) != (self.s3_secret_key is None):
+            raise ValueError("EXAI_S3_ACCESS_KEY and EXAI_S3_SECRET_KEY belong together: set both or none")
+        if self.s3_bucket is None and (self.s3_endpoint or self.s3_access_key or self.s3_prefix or self.s3_region):
+            raise ValueError("EXAI_S3_BUCKET is missing: the other settings of the store need it")
+        return self
