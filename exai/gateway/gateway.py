@@ -1,10 +1,13 @@
 """The parts of the gateway, put together once a process at its first use: no server needs to start them."""
 
+import asyncio
 from functools import cache
 
 import msgspec
 from django.conf import settings as django_settings
 
+from conversations.files.blobs import hub_blobs
+from conversations.files.store import FileStore
 from conversations.ledger import read_ledger
 from exai.calls.admission import Admission
 from exai.calls.breakers import SharedBreakers
@@ -36,6 +39,7 @@ class Gateway:
             raise RuntimeError("The web process needs DATABASE_URL and REDIS_URL; `manage.py up` sets them.")
         self.settings = settings
         self.database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool_size)
+        self.files = FileStore(self.database, hub_blobs(), settings)
         self.link = RedisLink(settings.redis_url.get_secret_value())
         self.process = Process(self.link, lease_s=settings.slot_lease_secs)
         grants = Grants(self.link, self.process)
@@ -106,7 +110,9 @@ class Gateway:
     async def drain(self) -> None:
         """Ends the work of this process: no new calls, running ones finish, then every connection is closed."""
         self.hub.draining = True
-        await self.executor.drain(within_s=self.settings.drain_secs)
+        await asyncio.gather(
+            self.executor.drain(within_s=self.settings.drain_secs), self.files.drain(within_s=self.settings.drain_secs)
+        )
         await self.presence.close_all()
         await self.process.stop()
 
