@@ -114,15 +114,16 @@ class Admission:
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self._longest_wait_s
         try:
-            waits = await self._ask(call, on_wait)
-            self._local_buckets.forget()
-            call.standing = Standing.COUNTED
-            self._process.calls[call.id] = HeldByCall(call.id, [] if waits else _keys(call), call.conversation)
-            if waits:
-                give_up_at = loop.time() + self._longest_wait_s
-                await on_wait(WAITING_FOR_CAPACITY)
-                await self._wait_for_grant(call, give_up_at)
-                self._process.calls[call.id].slots = _keys(call)
+            with self._grants.expected(call.id):
+                waits = await self._ask(call, on_wait)
+                self._local_buckets.forget()
+                call.standing = Standing.COUNTED
+                self._process.calls[call.id] = HeldByCall(call.id, [] if waits else _keys(call), call.conversation)
+                if waits:
+                    give_up_at = loop.time() + self._longest_wait_s
+                    await on_wait(WAITING_FOR_CAPACITY)
+                    await self._wait_for_grant(call, give_up_at)
+                    self._process.calls[call.id].slots = _keys(call)
         except RedisAway:
             self._take_local_token(call)
             await self._take_local_slots(call, on_wait, within_s=give_up_at - loop.time())

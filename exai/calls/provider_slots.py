@@ -75,6 +75,7 @@ class SharedProviderSlots:
                 self._give_back(wanted.key, holder, session=session, waited=waited, held_ms=held_ms)
 
         is_taken = False
+        held.enter_context(self._grants.expected(holder))
         held.callback(leave)  # also of a slot that was given although its reply was lost
         outcome = (await self._link.script(scripts.TAKE_SLOT, [], arguments))[0]
         if outcome == b"full":

@@ -2,6 +2,8 @@
 
 import asyncio
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 
 from exai.calls import keys
@@ -22,23 +24,29 @@ class Grants:
         self._waiting: dict[str, asyncio.Future[None]] = {}
         process.on("granted", self._on_granted)
 
-    async def wait(self, pool: str, holder: str, *, give_up_at: float) -> Grant:
-        """`give_up_at` on the loop's clock. Raises `TimeoutError` or `RedisAway`."""
-        loop = asyncio.get_running_loop()
-        granted = self._waiting[holder] = loop.create_future()
+    @contextmanager
+    def expected(self, holder: str) -> Iterator[None]:
+        """To be entered before slots are asked for: they may come free before the answer, that one has to wait for
+        them, is read."""
+        self._waiting[holder] = asyncio.get_running_loop().create_future()
         try:
-            while True:
-                left_s = give_up_at - loop.time()
-                if left_s <= 0:
-                    raise TimeoutError
-                await asyncio.wait({granted}, timeout=min(_POLL_S, left_s))
-                if granted.done() or await self._has_slot(pool, holder):
-                    return Grant.GIVEN
-                if not await self._link.command("HEXISTS", keys.waiting(pool), holder):
-                    # Given in this very moment, or lost.
-                    return Grant.GIVEN if await self._has_slot(pool, holder) else Grant.FORGOTTEN
+            yield
         finally:
             del self._waiting[holder]
+
+    async def wait(self, pool: str, holder: str, *, give_up_at: float) -> Grant:
+        """`give_up_at` on the loop's clock; for a holder that is `expected`. Raises `TimeoutError` or `RedisAway`."""
+        loop, granted = asyncio.get_running_loop(), self._waiting[holder]
+        while True:
+            left_s = give_up_at - loop.time()
+            if left_s <= 0:
+                raise TimeoutError
+            await asyncio.wait({granted}, timeout=min(_POLL_S, left_s))
+            if granted.done() or await self._has_slot(pool, holder):
+                return Grant.GIVEN
+            if not await self._link.command("HEXISTS", keys.waiting(pool), holder):
+                # Given in this very moment, or lost.
+                return Grant.GIVEN if await self._has_slot(pool, holder) else Grant.FORGOTTEN
 
     async def retry_after_s(self, pool: str) -> int:
         """As long as those that wait need to get their turn, by how long slots were held lately; whole seconds."""
