@@ -16,7 +16,7 @@ async def test_a_call_is_acknowledged_makes_progress_and_ends_with_its_result(
 ) -> None:
     upstream.behave(model, text="Hello, agent.")
     async with wire(hub.ws_url, token) as connection:
-        ack, progress, result = await connection.call("chat", {"prompt": "Hi", "model": model}, 42)
+        ack, progress, *_, result = await connection.call("chat", {"prompt": "Hi", "model": model}, 42)
     assert (ack["op"], ack["accepted"], ack["name"], ack["request_id"]) == ("call_tool_ack", True, "chat", 42)
     assert ack["timeout"] == 300
     assert (progress["op"], progress["message"]) == ("progress", f"Calling {model}")
@@ -40,9 +40,10 @@ async def test_streamed_chunks_are_numbered_and_joined_equal_the_content(
     upstream.behave(model, text="Many wörds, 多字节, and 🙂 to cut.", chunks=9, split_utf8=True, reasoning="thinking")
     async with wire(hub.ws_url, token) as connection:
         frames = await connection.call("chat", {"prompt": "Hi", "model": model, "stream": True})
-    operations = [frame["op"] for frame in frames]
+    # On a busy machine there are signs of life between them.
+    operations = [frame["op"] for frame in frames if frame["op"] != "progress"]
     chunks = [frame for frame in frames if frame["op"] == "stream_chunk"]
-    assert operations == ["call_tool_ack", "progress", *["stream_chunk"] * 9, "stream_complete", "call_tool_res"]
+    assert operations == ["call_tool_ack", *["stream_chunk"] * 9, "stream_complete", "call_tool_res"]
     assert [chunk["index"] for chunk in chunks] == list(range(9))
     answer = envelope(frames[-1])
     assert "".join(chunk["chunk"] for chunk in chunks) == answer["content"] == "Many wörds, 多字节, and 🙂 to cut."

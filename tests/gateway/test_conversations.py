@@ -245,7 +245,7 @@ async def test_a_foreign_client_that_knows_the_id_cannot_hold_a_conversation_up(
         await owner.until("progress")
         refused = await attacker.call("chat", {"prompt": "x", "continuation_id": continuation_id})
         # Not even that the conversation is busy is told.
-        assert [frame["op"] for frame in refused] == ["call_tool_ack", "call_tool_res"]
+        assert not any(frame.get("message") for frame in refused)
         assert refused[-1]["error"]["code"] == "NOT_FOUND"
         assert (await owner.until("call_tool_res"))[-1]["ok"]
 

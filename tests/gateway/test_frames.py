@@ -156,13 +156,13 @@ async def test_tool_call_is_the_same_as_call_tool(hub: RunningHub, token: str, n
     async with wire(hub.ws_url, token) as connection:
         await connection.send({"op": "tool_call", "request_id": 3, **naming, "arguments": {}})
         frames = await connection.until("call_tool_res", 3)
-    assert [frame["op"] for frame in frames] == ["call_tool_ack", "call_tool_res"]
+    assert [frame["op"] for frame in (frames[0], frames[-1])] == ["call_tool_ack", "call_tool_res"]
 
 
 async def test_a_call_without_a_request_id_gets_one(hub: RunningHub, token: str) -> None:
     async with wire(hub.ws_url, token) as connection:
         await connection.send({"op": "call_tool", "name": "version", "arguments": {}})
-        ack, result = await connection.until("call_tool_res")
+        ack, *_, result = await connection.until("call_tool_res")
     assert ack["request_id"] == result["request_id"]
 
 
