@@ -71,12 +71,12 @@ async def test_a_process_that_asks_again_and_again_needs_no_round_trips_for_it(v
 
 
 async def test_a_spare_slot_is_given_to_whoever_waits_at_once(valkey: OwnValkey) -> None:
-    async with _web(valkey.url) as keeper, _web(valkey.url) as other:
+    async with _web(valkey.url, lease_s=80) as keeper, _web(valkey.url, lease_s=80) as other:
         await keeper.use(most=1)
-        async with asyncio.timeout(1):  # long before a sign of life would give it back
+        async with asyncio.timeout(4):  # long before a sign of life would give it back
             await other.use(most=1)
         # Where somebody waited lately, none is kept.
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(4):
             await keeper.use(most=1)
         assert await keeper.link.command("ZCARD", _POOL) == 0
 
