@@ -1,14 +1,22 @@
-"""The ASGI application: HTTP by Django, WebSockets by their own routes."""
+"""The ASGI application: HTTP by Django but for uploads, WebSockets by their own routes."""
 
 import os
+from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exai.settings.project")
 
 from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application
 
-_http = get_asgi_application()  # sets Django up: what follows imports models
+_django = get_asgi_application()  # sets Django up: what follows imports models
 
+from exai.api import uploads  # noqa: E402
 from exai.routing import websocket_application  # noqa: E402
+
+
+async def _http(scope: Any, receive: Any, send: Any) -> None:
+    is_upload = scope["method"] == "POST" and scope["path"] in uploads.PATHS
+    await (uploads.upload if is_upload else _django)(scope, receive, send)
+
 
 application = ProtocolTypeRouter({"http": _http, "websocket": websocket_application})

@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -21,7 +21,7 @@ _SCHEME = "bearer "
 _LONGEST_HEADER = 1024  # characters
 
 
-def api(scope: Scope, **handlers: Handler) -> Callable[..., Awaitable[HttpResponseBase]]:
+def api(scope: Scope, **handlers: Handler) -> Callable[..., Coroutine[Any, Any, HttpResponseBase]]:
     """A view that calls the handler of the request's method, `get=…, delete=…`, with the request, the client, and what
     the path holds. Handlers run on a thread and may use the ORM. They raise `HubError`s; all they do must be within
     the client's workspace."""

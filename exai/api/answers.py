@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from django.http import HttpResponse
 
+from conversations.files.errors import QuotaReached
 from exai.protocol.errors import ErrorCode, HubError
 
 _STATUS = {
@@ -12,6 +13,7 @@ _STATUS = {
     ErrorCode.VALIDATION_ERROR: 400,
     ErrorCode.UNAUTHORIZED: 401,
     ErrorCode.NOT_FOUND: 404,
+    ErrorCode.TIMEOUT: 408,
     ErrorCode.CONTENT_TOO_LARGE: 413,
     ErrorCode.OVER_CAPACITY: 429,
     ErrorCode.SERVICE_UNAVAILABLE: 503,
@@ -36,6 +38,8 @@ def status_of(error: HubError) -> int:
         return 403
     if isinstance(error, Conflict):
         return 409
+    if isinstance(error, QuotaReached):
+        return 507  # RFC 4918: no room, and trying again does not make any
     return _STATUS.get(error.code, 500)
 
 

@@ -59,3 +59,21 @@ class ApiCaller:
     def post(self, path: str, content: Any = None) -> Answer:
         body = b"" if content is None else json.dumps(content).encode()
         return self.ask("POST", path, body, {"Content-Type": "application/json"})
+
+    def upload(self, content: bytes, name: str = "file.txt") -> Answer:
+        """As a form does."""
+        body, content_type = form((name, content))
+        return self.ask("POST", "/api/files/", body, {"Content-Type": content_type})
+
+
+def form(*files: tuple[str, bytes], field: str = "file") -> tuple[bytes, str]:
+    """A multipart body of files, by name and content, and its content type."""
+    boundary = "a-boundary-that-is-in-no-content"
+    parts = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n'.encode()
+        + b"Content-Type: image/png\r\n\r\n"
+        + content
+        + b"\r\n"
+        for name, content in files
+    ]
+    return b"".join(parts) + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
