@@ -1,10 +1,7 @@
 """What a ZIP archive is: an Office document, another kind of document, or files that someone packed."""
 
-from exai.extraction.signatures import ARCHIVE_PROBLEM, PROGRAM_PROBLEM, ZIP
-
-DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
-XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+from exai.extraction.mime_types import DOCX, PPTX, XLSX, ZIP
+from exai.extraction.signatures import ARCHIVE_PROBLEM, PROGRAM_PROBLEM
 
 _OFFICE = {"word/": DOCX, "xl/": XLSX, "ppt/": PPTX}
 # An archive of these names its type in its first entry, stored as it is.

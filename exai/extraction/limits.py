@@ -18,7 +18,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     rows: int = 20_000  # of one sheet
     columns: int = 200  # of one sheet
     unpacked_bytes: int = 50 * _MEBIBYTE  # of all XML of an Office document, and of one stream of a PDF
-    pixels: int = 64_000_000  # of one picture: 8,000 × 8,000, 256 MB unpacked
+    pixels: int = 50_000_000  # of one picture, 200 MB unpacked, which a decoder may hold twice
     image_side: int = 2_048  # pixels of the longer side, as sent: what is larger is made smaller
     image_bytes: int = 4 * _MEBIBYTE  # as sent, before base64
 

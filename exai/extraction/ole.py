@@ -5,13 +5,15 @@ https://learn.microsoft.com/en-us/openspecs/windows_protocols/ms-cfb/53989ce4-7b
 
 from typing import BinaryIO
 
+from exai.extraction.mime_types import OLE
+
 _SECTOR_SHIFT = 30  # of the header
 _FIRST_DIRECTORY_SECTOR = 48
 _LONGEST_READ = 8_192  # bytes of the directory: 64 names
 _STREAMS = (
     (
         "EncryptedPackage",
-        "application/x-ole-storage",
+        OLE,
         "It is a password-protected Office document: save it without a password.",
     ),
     ("WordDocument", "application/msword", "It is a document of old Word: save it as .docx."),
@@ -39,4 +41,4 @@ def kind_of_ole(head: bytes, file: BinaryIO) -> tuple[str, str]:
         for stream, mime_type, problem in _STREAMS:
             if stream.encode("utf-16-le") in names:
                 return mime_type, problem
-    return "application/x-ole-storage", "It is a file of old Office: save it as .docx, .xlsx, .pptx or .pdf."
+    return OLE, "It is a file of old Office: save it as .docx, .xlsx, .pptx or .pdf."

@@ -5,10 +5,7 @@ What begins like none of these is text or unknown. ZIP, OLE and text are looked 
 
 from typing import NamedTuple
 
-OCTET_STREAM = "application/octet-stream"
-ZIP = "application/zip"
-OLE = "application/x-ole-storage"
-PDF = "application/pdf"
+from exai.extraction.mime_types import OLE, PDF, ZIP
 
 ARCHIVE_PROBLEM = "It is an archive: unpack it and send the files that matter."
 _SOUND = "It is a sound recording and holds no text."

@@ -10,15 +10,12 @@ from typing import BinaryIO
 
 import msgspec
 
-from exai.extraction.archives import DOCX, PPTX, XLSX, kind_of_archive
+from exai.extraction.archives import kind_of_archive
 from exai.extraction.encodings import encoding_of, looks_binary
+from exai.extraction.mime_types import DOCUMENTS, IMAGES, NOTEBOOK, OCTET_STREAM, OLE, PDF, ZIP
 from exai.extraction.ole import kind_of_ole
-from exai.extraction.signatures import OCTET_STREAM, OLE, PDF, ZIP, by_signature
+from exai.extraction.signatures import by_signature
 from exai.extraction.zip_directory import zip_names
-
-NOTEBOOK = "application/x-ipynb+json"
-IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp", "image/tiff"})
-DOCUMENTS = frozenset({PDF, DOCX, XLSX, PPTX, NOTEBOOK})
 
 _HEAD_BYTES = 65_536
 _PIECE_BYTES = 4_096
