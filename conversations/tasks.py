@@ -1,7 +1,11 @@
 """What the Celery worker does for conversations."""
 
+from datetime import timedelta
+
 from celery import shared_task
 
+from conversations.files.blobs import hub_blobs
+from conversations.files.cleanup import noted_bytes_remove, orphaned_files_remove
 from conversations.services import calls_remove_expired, conversations_remove_expired
 from exai.settings.hub import hub_settings
 
@@ -14,3 +18,11 @@ def remove_expired() -> None:
         conversations_remove_expired(older_than_days=settings.conversation_retention_days)
     if settings.call_retention_days:
         calls_remove_expired(older_than_days=settings.call_retention_days)
+
+
+@shared_task(name="conversations.remove_orphaned_files")
+def remove_orphaned_files() -> None:
+    """Removes files that no conversation uses any more, and what killed uploads left over."""
+    orphaned_files_remove(grace=timedelta(hours=hub_settings().file_grace_hours))
+    noted_bytes_remove(blobs=hub_blobs())
+    hub_blobs().staging.remove_leftovers()

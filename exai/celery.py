@@ -75,7 +75,12 @@ app.config_from_object(
                 "schedule": 3600.0,
                 # One that waited for a worker until the next is due is not needed any more.
                 "options": {"expires": 3600.0},
-            }
+            },
+            "conversations.remove_orphaned_files": {
+                "task": "conversations.remove_orphaned_files",
+                "schedule": 3600.0,
+                "options": {"expires": 3600.0},
+            },
         },
     }
 )
