@@ -6,6 +6,7 @@ from celery import shared_task
 
 from conversations.files.blobs import hub_blobs
 from conversations.files.cleanup import noted_bytes_remove, orphaned_files_remove
+from conversations.files.vendor_removal import ConfiguredVendors
 from conversations.services import calls_remove_expired, conversations_remove_expired
 from exai.settings.hub import hub_settings
 
@@ -24,5 +25,5 @@ def remove_expired() -> None:
 def remove_orphaned_files() -> None:
     """Removes files that no conversation uses any more, and what killed uploads left over."""
     orphaned_files_remove(grace=timedelta(hours=hub_settings().file_grace_hours))
-    noted_bytes_remove(blobs=hub_blobs())
+    noted_bytes_remove(blobs=hub_blobs(), vendors=ConfiguredVendors(hub_settings()))
     hub_blobs().staging.remove_leftovers()

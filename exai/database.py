@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, LiteralString
 
 import psycopg
@@ -12,6 +12,8 @@ from psycopg_pool import AsyncConnectionPool
 from exai.protocol.errors import ServiceUnavailable
 
 logger = logging.getLogger(__name__)
+
+Parameters = Sequence[Any] | Mapping[str, Any]
 
 _LONGEST_PAUSE_S = 1.0
 _CANCEL_PATIENCE_S = 6.0
@@ -39,7 +41,7 @@ class Database:
         self.away = False  # the last statement did not get through
 
     async def fetch(
-        self, statement: LiteralString, parameters: Sequence[Any] = (), *, within_s: float
+        self, statement: LiteralString, parameters: Parameters = (), *, within_s: float
     ) -> list[tuple[Any, ...]]:
         """The rows of one statement, committed. While PostgreSQL is away it is tried again for `within_s` seconds,
         so a statement must be safe to repeat. Raises `DatabaseAway`, and psycopg's errors for what is wrong in itself.
@@ -66,7 +68,7 @@ class Database:
             await self._pool.close()
 
     async def _fetch_once(
-        self, statement: LiteralString, parameters: Sequence[Any], wait_s: float
+        self, statement: LiteralString, parameters: Parameters, wait_s: float
     ) -> list[tuple[Any, ...]]:
         pool = self._pool or await self._open()
         async with pool.connection(timeout=wait_s) as connection:
@@ -74,7 +76,7 @@ class Database:
             return await cursor.fetchall() if cursor.description else []
 
     async def _fetch_within(
-        self, statement: LiteralString, parameters: Sequence[Any], wait_s: float
+        self, statement: LiteralString, parameters: Parameters, wait_s: float
     ) -> list[tuple[Any, ...]]:
         """Raises `psycopg.OperationalError` when PostgreSQL has not answered by then."""
         fetching = asyncio.create_task(self._fetch_once(statement, parameters, wait_s))

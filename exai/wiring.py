@@ -8,8 +8,12 @@ from exai.providers.base import Provider
 from exai.providers.breaker import BreakerRules, Breakers, Guarded
 from exai.providers.catalogue import load_catalogue
 from exai.providers.echo import Echo
+from exai.providers.endpoint import Endpoint
+from exai.providers.files import VendorFiles
 from exai.providers.glm import glm
+from exai.providers.glm_files import glm_files
 from exai.providers.kimi import kimi
+from exai.providers.kimi_files import kimi_files
 from exai.providers.local_breakers import LocalBreakers
 from exai.providers.metering import Meter, Metered
 from exai.providers.openai_compatible import OpenAICompatible
@@ -97,6 +101,23 @@ def breaker_rules(settings: ProviderSettings) -> BreakerRules:
     """A trial has the time to connect and to the first byte."""
     return BreakerRules(
         open_s=settings.breaker_open_secs, trial_s=settings.connect_timeout_secs + settings.read_timeout_secs
+    )
+
+
+def vendor_files(settings: ProviderSettings, plan: ProviderPlan) -> VendorFiles | None:
+    """What the vendor of that plan keeps of files; None: it takes none. To be closed."""
+    make = {"kimi": kimi_files, "glm": glm_files}.get(plan.name)
+    if make is None:
+        return None
+    return make(
+        Endpoint(
+            name=plan.name,
+            base_url=plan.base_url,
+            key=plan.key,
+            key_setting=plan.key_setting,
+            connect_timeout_s=settings.connect_timeout_secs,
+            read_timeout_s=settings.read_timeout_secs,
+        )
     )
 
 

@@ -23,10 +23,11 @@ class FileType(models.TextChoices):
 
 class FileDetails(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Schema of `StoredFile.metadata`. `names`: others that the same content was stored under. `provider_expiry`:
-    vendor -> when its id in `provider_file_ids` ends."""
+    vendor -> when its id in `provider_file_ids` ends; `provider_claims`: vendor -> until when somebody uploads it."""
 
     names: tuple[str, ...] = ()
     provider_expiry: dict[str, datetime] = {}
+    provider_claims: dict[str, datetime] = {}
     bytes_missing: bool = False
     legacy: dict[str, Any] = {}
 

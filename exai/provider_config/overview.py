@@ -1,4 +1,4 @@
-"""What is configured of each endpoint, from the environment and from the tables, for people to see. Holds no key."""
+"""What is configured of each endpoint, from the environment and from the tables. What people see holds no key."""
 
 from typing import NamedTuple
 
@@ -88,6 +88,11 @@ def routes_overview(settings: ProviderSettings) -> list[RouteOverview]:
         )
         for route in ROUTE_NAMES
     ]
+
+
+def plans_in_force(settings: ProviderSettings) -> ProviderPlans:
+    """What endpoints there are now, without what they offer by themselves. Its plans hold keys."""
+    return _in_force(settings)[1]
 
 
 def _in_force(settings: ProviderSettings) -> tuple[ProviderTables, ProviderPlans]:

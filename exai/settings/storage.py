@@ -81,6 +81,14 @@ class StorageSettings(BaseModel):
         validation_alias="EXAI_FILE_GRACE_HOURS",
         description="A file that no conversation uses is removed so long after it was stored or last used, in hours.",
     )
+    vendor_file_hours: float = Field(
+        168,
+        gt=0,
+        le=876_000,
+        validation_alias="EXAI_VENDOR_FILE_HOURS",
+        description="A vendor's copy of a file is used for so long, then made anew, in hours. Vendors do not say how "
+        "long they keep one.",
+    )
     s3_bucket: str | None = Field(
         None,
         validation_alias="EXAI_S3_BUCKET",

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand
 
 from conversations.files.blobs import hub_blobs
 from conversations.files.cleanup import Orphan, noted_bytes_remove, orphaned_files, orphaned_files_remove
+from conversations.files.vendor_removal import ConfiguredVendors
 from exai.settings.hub import hub_settings
 
 _MOST_HOURS = 876_000
@@ -49,7 +50,7 @@ class Command(BaseCommand):
         }
         if not dry_run:
             blobs = hub_blobs()
-            cleared = noted_bytes_remove(blobs=blobs)
+            cleared = noted_bytes_remove(blobs=blobs, vendors=ConfiguredVendors(hub_settings()))
             done |= {
                 "blobs_removed": cleared.removed,
                 "blobs_failed": cleared.failed,
