@@ -9,7 +9,7 @@ import sys
 
 import msgspec
 
-from exai.extraction.confinement import confine, time_no_longer_counts
+from exai.extraction.confinement import confine
 from exai.extraction.exchange import Request
 from exai.extraction.reading import read
 
@@ -21,7 +21,6 @@ def main() -> None:
     with os.fdopen(request.descriptor, "rb") as file:
         file.seek(0)
         reply = read(file, request)
-    time_no_longer_counts()
     sys.stdout.buffer.write(msgspec.json.encode(reply))
     sys.stdout.buffer.flush()
     # Nothing is left to tidy, and a large document would take its time at it.

@@ -10,6 +10,7 @@ from exai.extraction.limits import Limits
 _OPEN_FILES = 64
 _NICENESS = 10
 _SECONDS_TO_TELL = 2  # between being told that time is up and being killed
+_BYTES_TO_TELL = 64 * 1024 * 1024  # beyond the memory for reading
 
 
 class OutOfTime(BaseException):
@@ -27,7 +28,7 @@ def confine(limits: Limits) -> None:
     _limit(resource.RLIMIT_CORE, 0, 0)
     _limit(resource.RLIMIT_NOFILE, _OPEN_FILES, _OPEN_FILES)
     _limit(resource.RLIMIT_NPROC, 0, 0)  # no further process; root alone is exempt
-    _limit(resource.RLIMIT_AS, limits.address_space_bytes, limits.address_space_bytes)
+    _limit(resource.RLIMIT_AS, limits.address_space_bytes, limits.address_space_bytes + _BYTES_TO_TELL)
 
 
 def _limit(kind: int, soft: int, hard: int) -> None:
@@ -41,12 +42,15 @@ def _limit(kind: int, soft: int, hard: int) -> None:
             raise
 
 
-def time_no_longer_counts() -> None:
-    """Reading is over: `OutOfTime` is raised no more."""
+def reading_is_over() -> None:
+    """`OutOfTime` is raised no more, and there is memory to tell what was read."""
     signal.signal(signal.SIGALRM, signal.SIG_IGN)
     signal.signal(signal.SIGXCPU, signal.SIG_IGN)
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    _limit(resource.RLIMIT_AS, most, most)
 
 
 def _out_of_time(_number: int, _frame: FrameType | None) -> None:
-    time_no_longer_counts()
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    signal.signal(signal.SIGXCPU, signal.SIG_IGN)
     raise OutOfTime

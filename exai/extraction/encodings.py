@@ -53,8 +53,10 @@ def _mostly_utf8(head: bytes) -> bool:
 
 def _legacy_encoding(head: bytes) -> str | None:
     telling = b"\n".join([line for line in head.split(b"\n") if not line.isascii()])[:_LONGEST_GUESSED]
-    best = from_bytes(telling, cp_isolation=list(_LEGACY)).best()
-    if best is None:
+    matches = from_bytes(telling, cp_isolation=list(_LEGACY))
+    if not matches:
         return None
+    # Of equals the one that is in wider use: it stands further to the front.
+    best = min(matches, key=lambda match: (match.chaos, -match.coherence, _LEGACY.index(match.encoding)))
     # Too little of a language to know: then what most such files were written in.
     return best.encoding if best.coherence else "cp1252"

@@ -55,9 +55,11 @@ class Gathered:
     def _parts(self, text: str) -> str:
         read = ""
         if text and self.unit:
-            read = f"{self.unit} 1-{self.done:,} of {self.total:,}" if self.done else f"of {self.total:,} {self.unit}"
-            if self.broken_off:
-                read = f"a part {read}" if not self.done else f"{read} and a part of the next"
+            if self.done:
+                read = f"{self.unit} 1-{self.done:,} of {self.total:,}"
+                read += " and a part of the next" if self.broken_off and self.done < self.total else ""
+            else:
+                read = f"a part of the first of {self.total:,} {self.unit}" if self.total > 1 else "a part"
         elif text and (self.cut or self.broken_off):
             read = f"the first {len(text):,} characters"
         return "; ".join(part for part in (read, self.note) if part)

@@ -8,7 +8,8 @@ _MEBIBYTE = 1024 * 1024
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Beyond the first three the process that reads is ended; at the others reading stops and says where."""
 
-    # With all of a library loaded the process takes 40 to 60 MB; a .docx of 50 MiB XML takes some 400 MB more.
+    # A process with a library loaded takes 40 to 60 MB; XML takes 5 to 20 times its size in memory, most in elements of
+    # a few bytes; a picture of the most pixels up to 400 MB.
     address_space_bytes: int = 512 * _MEBIBYTE
     cpu_seconds: int = 20
     wall_seconds: float = 30.0

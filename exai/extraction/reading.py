@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from exai.extraction.confinement import OutOfTime
+from exai.extraction.confinement import OutOfTime, reading_is_over
 from exai.extraction.exchange import Reply, Request
 from exai.extraction.extracted import Extracted
 from exai.extraction.gathered import Full, Gathered, Unreadable
 from exai.extraction.mime_types import DOCX, IMAGES, NOTEBOOK, PDF, PPTX, XLSX
 
 _MEBIBYTE = 1024 * 1024
+_XML_NO_MEMORY = 2  # of lxml's XMLSyntaxError; https://gnome.pages.gitlab.gnome.org/libxml2/html/xmlerror_8h.html
 # Module and function: only the one that is needed is imported, and with it its library.
 _READERS = {
     PDF: ("pdf_text", "read_pdf"),
@@ -39,10 +40,11 @@ def read(file: BinaryIO, request: Request) -> Reply:
     except MemoryError:
         problem = _too_much_memory(request)
     except Exception as error:  # whatever a library meets damage with
-        if "memory" in str(error).lower():  # lxml's
+        if isinstance(error, SyntaxError) and getattr(error, "code", None) == _XML_NO_MEMORY:
             problem = _too_much_memory(request)
         else:
             problem, fault = "It is damaged: reading it failed.", _place(error)
+    reading_is_over()
     return Reply(extracted=gathered.extracted(problem), fault=fault)
 
 

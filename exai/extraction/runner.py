@@ -74,6 +74,8 @@ def _read_here(opened: BinaryIO, name: str, limits: Limits) -> Extracted:
         found = sniff(file, name=name)
         if found.problem:
             return Extracted(problem=_beside_its_name(found, name))
+        if not found.is_text:
+            return Extracted(problem=f"It was taken for text, but is of type {found.mime_type}.")
         file.seek(0)
         return read_text(file, limits)
 

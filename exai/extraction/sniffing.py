@@ -22,6 +22,7 @@ _PIECE_BYTES = 4_096
 _LONGEST_SUFFIX = 20
 # The types of names as Python ships them: those of the machine would differ from one hub to the next.
 _TYPES_OF_NAMES = mimetypes.MimeTypes()
+_TYPES_OF_NAMES.add_type("text/markdown", ".md")
 _TEXTS_BESIDE_TEXT = {"application/json", "application/javascript", "application/x-sh", "application/sql"}
 
 
