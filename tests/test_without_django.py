@@ -1,4 +1,4 @@
-"""Protocol, providers and tools know no framework: imported alone, each brings none along."""
+"""Protocol, providers, tools and extraction know no framework: imported alone, each brings none along."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ print(len(names), *sorted({name.partition(".")[0] for name in sys.modules} & set
 """
 
 
-@pytest.mark.parametrize("package", ["exai.protocol", "exai.providers", "exai.tools"])
+@pytest.mark.parametrize("package", ["exai.protocol", "exai.providers", "exai.tools", "exai.extraction"])
 def test_importing_every_module_of_the_package_brings_no_framework_along(package: str) -> None:
     found = subprocess.run(
         [sys.executable, "-c", SCRIPT, package, *FRAMEWORKS],

@@ -19,7 +19,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     rows: int = 20_000  # of one sheet
     columns: int = 200  # of one sheet
     unpacked_bytes: int = 50 * _MEBIBYTE  # of all XML of an Office document, and of one stream of a PDF
-    pixels: int = 50_000_000  # of one picture, 200 MB unpacked, which a decoder may hold twice
+    pixels: int = 50_000_000  # of one picture, 200 MB unpacked, which most decoders hold once (WebP's twice)
     image_side: int = 2_048  # pixels of the longer side, as sent: what is larger is made smaller
     image_bytes: int = 4 * _MEBIBYTE  # as sent, before base64
 

@@ -38,12 +38,6 @@ SIGNATURES = (
     Signature(0, b"MM\x00+", "image/tiff", _PICTURE),
     Signature(0, b"8BPS\x00\x01", "image/vnd.adobe.photoshop", _PICTURE),
     Signature(0, b"\x00\x00\x01\x00", "image/vnd.microsoft.icon", _PICTURE),
-    Signature(4, b"ftypheic", "image/heic", _PICTURE),
-    Signature(4, b"ftypheix", "image/heic", _PICTURE),
-    Signature(4, b"ftypmif1", "image/heif", _PICTURE),
-    Signature(4, b"ftypavif", "image/avif", _PICTURE),
-    Signature(4, b"ftypM4A", "audio/mp4", _SOUND),
-    Signature(4, b"ftyp", "video/mp4", _VIDEO),
     Signature(0, b"\x1aE\xdf\xa3", "video/webm", _VIDEO),
     Signature(0, b"\x00\x00\x01\xba", "video/mpeg", _VIDEO),
     Signature(0, b"\x00\x00\x01\xb3", "video/mpeg", _VIDEO),
@@ -62,18 +56,19 @@ SIGNATURES = (
     Signature(0, b"\xca\xfe\xba\xbe", "application/java-vm", PROGRAM_PROBLEM),
     Signature(0, b"\x00asm", "application/wasm", PROGRAM_PROBLEM),
     Signature(0, b"\x1f\x8b", "application/gzip", ARCHIVE_PROBLEM),
-    Signature(0, b"BZh", "application/x-bzip2", ARCHIVE_PROBLEM),
+    Signature(4, b"1AY&SY", "application/x-bzip2", ARCHIVE_PROBLEM),
     Signature(0, b"\xfd7zXZ\x00", "application/x-xz", ARCHIVE_PROBLEM),
     Signature(0, b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed", ARCHIVE_PROBLEM),
     Signature(0, b"Rar!\x1a\x07", "application/vnd.rar", ARCHIVE_PROBLEM),
     Signature(0, b"\x28\xb5\x2f\xfd", "application/zstd", ARCHIVE_PROBLEM),
-    Signature(257, b"ustar", "application/x-tar", ARCHIVE_PROBLEM),
-    Signature(0, b"wOFF", "font/woff", _FONT),
-    Signature(0, b"wOF2", "font/woff2", _FONT),
+    Signature(257, b"ustar\x00", "application/x-tar", ARCHIVE_PROBLEM),
+    Signature(257, b"ustar  \x00", "application/x-tar", ARCHIVE_PROBLEM),
+    Signature(0, b"wOFF\x00\x01", "font/woff", _FONT),
+    Signature(0, b"wOF2\x00\x01", "font/woff2", _FONT),
     Signature(0, b"OTTO\x00", "font/otf", _FONT),
     Signature(0, b"\x00\x01\x00\x00\x00", "font/ttf", _FONT),
     Signature(0, b"SQLite format 3\x00", "application/vnd.sqlite3", _DATABASE),
-    Signature(0, b"PAR1", "application/vnd.apache.parquet", _DATABASE),
+    Signature(0, b"PAR1\x15", "application/vnd.apache.parquet", _DATABASE),
 )
 # RIFF names what it holds at byte 8.
 _RIFF = {
@@ -81,6 +76,15 @@ _RIFF = {
     b"WAVE": Signature(0, b"", "audio/wav", _SOUND),
     b"AVI ": Signature(0, b"", "video/x-msvideo", _VIDEO),
 }
+# So do files of ISO's media format, after `ftyp` at byte 4; a video is what is none of these.
+_MEDIA = {
+    b"heic": Signature(0, b"", "image/heic", _PICTURE),
+    b"heix": Signature(0, b"", "image/heic", _PICTURE),
+    b"mif1": Signature(0, b"", "image/heif", _PICTURE),
+    b"avif": Signature(0, b"", "image/avif", _PICTURE),
+    b"M4A ": Signature(0, b"", "audio/mp4", _SOUND),
+}
+_OTHER_MEDIA = Signature(0, b"", "video/mp4", _VIDEO)
 # Two letters begin many a text too, so these need a second look: the size of a bitmap's header, at byte 14.
 _BITMAP_HEADERS = {12, 40, 52, 56, 64, 108, 124}
 _PROGRAM_OF_WINDOWS = Signature(0, b"MZ", "application/vnd.microsoft.portable-executable", PROGRAM_PROBLEM)
@@ -91,6 +95,8 @@ def by_signature(head: bytes) -> Signature | None:
     """`head`: at least the first 262 bytes, or all."""
     if head.startswith(b"RIFF"):
         return _RIFF.get(head[8:12])
+    if head.startswith(b"\x00") and head.startswith(b"ftyp", 4):
+        return _MEDIA.get(head[8:12], _OTHER_MEDIA)
     if head.startswith(b"BM") and len(head) >= 26 and int.from_bytes(head[14:18], "little") in _BITMAP_HEADERS:
         return _BITMAP
     if head.startswith(b"MZ") and b"\x00" in head[:64]:

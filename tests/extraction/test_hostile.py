@@ -121,6 +121,24 @@ async def test_entities_are_found_in_another_encoding_and_in_any_part(tmp_path: 
     assert "XML entities" in (await read(put(tmp_path / "a.xlsx", relations))).problem
 
 
+@pytest.mark.parametrize("kind", DOCUMENT_TYPES)
+async def test_entities_in_a_part_that_is_not_named_as_xml_stay_unexpanded(tmp_path: Path, kind: str) -> None:
+    hidden = with_document_type("docx", DOCUMENT_TYPES[kind])
+    types = part_of(hidden, "[Content_Types].xml").replace(b"/word/document.xml", b"/word/document.bin")
+    relations = part_of(hidden, "_rels/.rels").replace(b"word/document.xml", b"word/document.bin")
+    main = part_of(hidden, MAIN["docx"]).replace(b"Before the table.", b"it says &l9;")
+    parts = {
+        "[Content_Types].xml": types,
+        "_rels/.rels": relations,
+        MAIN["docx"]: part_of(document(), MAIN["docx"]),
+        "word/document.bin": main,
+    }
+    found = await read(put(tmp_path / "a.docx", with_parts(hidden, parts)))
+    assert found.problem or "it says" in found.text
+    assert len(found.text) < 1_000
+    assert "root:" not in found.text
+
+
 async def test_a_picture_in_svg_is_text_whose_entities_mean_nothing(tmp_path: Path) -> None:
     svg = DOCUMENT_TYPES["billion laughs"] + b'<svg xmlns="http://www.w3.org/2000/svg"><text>&l9;</text></svg>'
     found = await read(put(tmp_path / "a.svg", svg))
