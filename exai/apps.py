@@ -7,4 +7,4 @@ class ExaiConfig(AppConfig):
     verbose_name = "Hub"
 
     def ready(self) -> None:
-        autodiscover_modules("providers_admin")
+        autodiscover_modules("providers_admin", "files_admin")

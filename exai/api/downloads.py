@@ -37,7 +37,11 @@ class _Reading:
 
 
 def download_file(request: HttpRequest, client: AuthenticatedClient, file_id: UUID) -> HttpResponseBase:
-    file = find(client, file_id)
+    return file_answer(request, find(client, file_id))
+
+
+def file_answer(request: HttpRequest, file: StoredFile) -> HttpResponseBase:
+    """The answer to whoever may have the file. Raises `BytesMissing`, `StorageAway`."""
     etag = f'"{file.sha256}"'
     if names_tag(request.headers.get("If-None-Match"), etag):
         return _with_headers(HttpResponse(status=304), file, etag)

@@ -29,6 +29,7 @@ NAVIGATION = [
                 "admin:conversations_conversation_changelist",
                 model="conversations.conversation",
             ),
+            _item("Files", "draft", "admin:conversations_storedfile_changelist", model="conversations.storedfile"),
         ],
     },
     {
