@@ -4,6 +4,7 @@ from typing import Any
 
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
+from botocore.exceptions import ClientError
 from storages.backends.s3 import S3Storage
 
 _PART_BYTES = 8 * 1024 * 1024  # at a time in memory; S3 takes up to 10,000 parts
@@ -38,5 +39,7 @@ class Bucket(S3Storage):  # type: ignore[misc]
         key = self._normalize_name(name)
         try:
             return self.bucket.Object(key).get(Range=f"bytes={first}-{last}")["Body"]
-        except self.connection.meta.client.exceptions.NoSuchKey:
-            raise FileNotFoundError(name) from None
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "NoSuchKey":
+                raise FileNotFoundError(name) from None
+            raise
