@@ -35,6 +35,7 @@ from tests.benchmarks.scenarios import (
     measure_version_during_a_long_call,
 )
 from tests.benchmarks.sides import EchoSide, HubSide, Setting
+from tests.benchmarks.uploads import measure_uploads
 from tests.benchmarks.wrappers import measure_wrappers
 from tests.hub import PROJECT_DIR
 from tests.upstream import Upstream
@@ -69,6 +70,7 @@ async def _run_round(
             await measure_chunks(setting)
             await measure_wrappers(setting)
             await measure_cancel(setting)
+            await measure_uploads(setting)
             newest = next(variant for variant in variants if variant.side == "hub")
             with newest.crowded_hub() as crowded:
                 await measure_crowd(setting, HubSide("hub", crowded, newest.token, session))

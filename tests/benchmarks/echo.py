@@ -1,4 +1,5 @@
-"""The baseline of the web process: a bare ASGI app, on the hub's server, that sends back each frame it gets."""
+"""The baseline of the web process: a bare ASGI app, on the hub's server, that sends back each frame it gets, and reads
+what is posted to it and drops it."""
 
 import argparse
 import socket
@@ -18,7 +19,9 @@ async def application(
     receive: Callable[[], Awaitable[dict[str, Any]]],
     send: Callable[[dict[str, Any]], Awaitable[None]],
 ) -> None:
-    if scope["type"] == "http":  # RunningHub asks whether it is ready
+    if scope["type"] == "http":  # RunningHub asks whether it is ready, or something is uploaded
+        while (await receive()).get("more_body"):
+            pass
         for event in _READY:
             await send(event)
         return

@@ -23,6 +23,7 @@ class Plan(NamedTuple):
     """Of which one in five has a call under way."""
     streamed_in_block: int
     listings: int
+    upload_bytes: int
     first_long_call_s: float
     """In the first round; the call during which `version` is asked."""
     long_call_s: float
@@ -42,6 +43,7 @@ FULL = Plan(
     connected=1000,
     streamed_in_block=6,
     listings=100,
+    upload_bytes=100_000_000,
     first_long_call_s=9,
     long_call_s=2,
 )
@@ -62,6 +64,7 @@ TINY = FULL._replace(
     connected=10,
     streamed_in_block=2,
     listings=2,
+    upload_bytes=5_000_000,
     first_long_call_s=0.3,
     long_call_s=0.3,
 )

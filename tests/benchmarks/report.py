@@ -64,7 +64,7 @@ def _row(figure: Figure, samples: Samples, *, compared: bool) -> list[str]:
 def _words(figure: Figure, spread: Spread | None) -> str:
     if spread is None:
         return ""
-    digits = {"ms": 2, "s": 3, "KB": 1}.get(figure.unit, 0)
+    digits = {"ms": 2, "s": 3, "KB": 1, "MB": 1}.get(figure.unit, 0)
     return f"{spread.median:.{digits}f} ({spread.minimum:.{digits}f} … {spread.maximum:.{digits}f})"
 
 

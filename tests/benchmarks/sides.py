@@ -41,14 +41,15 @@ class HubSide:
     def __init__(self, side: Side, running: RunningHub, token: str, session: ClientSession) -> None:
         self.side = side
         self.pid = running.pid
+        self.http_url = running.http_url
+        self.token = token
         self._url = running.ws_url
-        self._token = token
         self._session = session
         self._opened = 0
 
     async def connect(self) -> HubConnection:
         self._opened += 1
-        return await HubConnection.open(self._session, self._url, self._token, f"bench-{self._opened}")
+        return await HubConnection.open(self._session, self._url, self.token, f"bench-{self._opened}")
 
 
 class EchoSide:
@@ -57,6 +58,8 @@ class EchoSide:
     def __init__(self, running: RunningHub, session: ClientSession) -> None:
         self.side: Side = "baseline"
         self.pid = running.pid
+        self.http_url = running.http_url
+        self.token = ""
         self._url = running.ws_url
         self._session = session
 
