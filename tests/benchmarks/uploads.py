@@ -22,7 +22,8 @@ _BOUNDARY = "benchmark"
 
 async def measure_uploads(setting: Setting) -> None:
     size = setting.plan.upload_bytes
-    for side in (*setting.hubs, setting.echo):
+    sides: list[HubSide | EchoSide] = [*setting.hubs, setting.echo]
+    for side in sides:
         if not await asyncio.to_thread(_upload, side, _WARM_UP_BYTES):
             continue  # a commit that takes no files
         hashed_s = await asyncio.to_thread(_seconds_to_hash, size)
