@@ -43,7 +43,8 @@ class Staging:
     def create(self) -> Staged:
         """A new file that only its owner may read."""
         while True:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (self._folder.parent, self._folder):  # `mode` is not that of the parents that it makes
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             path = self._folder / secrets.token_hex(16)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)

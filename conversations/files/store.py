@@ -7,8 +7,8 @@ the row and the end of the note.
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -46,7 +46,7 @@ class FileStore:
         self._most_files = settings.workspace_max_files
         self._most_workspace_bytes = settings.workspace_max_mb * _MEBIBYTE
         self._copies = asyncio.Semaphore(_MOST_COPIES)
-        self._storing = 0
+        self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -62,9 +62,7 @@ class FileStore:
         """
         if size_hint is not None:
             await self.check_room(workspace=workspace, size_bytes=size_hint)
-        self._storing += 1
-        self._idle.clear()
-        try:
+        with self.under_way():
             staged = await asyncio.to_thread(reaching, self._blobs.staging.create)
             try:
                 sha256, size = await self._receive(content, staged)
@@ -72,9 +70,17 @@ class FileStore:
             finally:
                 # Not on a thread: a loop that ends gives none any more, and this is one system call or two.
                 staged.discard()
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """What `drain` waits for."""
+        self._under_way += 1
+        self._idle.clear()
+        try:
+            yield
         finally:
-            self._storing -= 1
-            if not self._storing:
+            self._under_way -= 1
+            if not self._under_way:
                 self._idle.set()
 
     async def check_room(self, *, workspace: str, size_bytes: int) -> None:
@@ -128,7 +134,7 @@ class FileStore:
             async with asyncio.timeout(within_s):
                 await self._idle.wait()
         except TimeoutError:
-            logger.warning("%d uploads had to be given up at the end of the process", self._storing)
+            logger.warning("%d uploads had to be given up at the end of the process", self._under_way)
 
     async def _receive(self, content: AsyncIterable[bytes], staged: Staged) -> tuple[str, int]:
         """The SHA-256 and the size. A thread writes and hashes one piece while the next is received."""

@@ -22,7 +22,7 @@ BEGIN
         RAISE EXCEPTION 'store_file works in read committed only' USING ERRCODE = 'invalid_transaction_state';
     END IF;
     -- The uploads of a workspace one after the other: else two could each take the last place.
-    PERFORM pg_advisory_xact_lock(1161375817, hashtext(p_workspace));
+    PERFORM pg_advisory_xact_lock(1163411785, hashtext(p_workspace));
     SELECT f.id INTO v_id FROM files f WHERE f.storage_path = p_storage_path;
     IF FOUND THEN
         v_outcome := 'stored';
@@ -46,13 +46,21 @@ BEGIN
                     v_outcome := 'lost';
                 ELSE
                     v_outcome := 'stored';
-                    INSERT INTO files (
-                        id, workspace, storage_path, original_name, mime_type, size_bytes, file_type, sha256,
-                        provider_file_ids, last_accessed, metadata, created_at
-                    ) VALUES (
-                        p_id, p_workspace, p_storage_path, p_name, p_mime_type, p_size_bytes, 'user_upload', p_sha256,
-                        '{}', NULL, '{}', clock_timestamp()
-                    ) RETURNING files.id INTO v_id;
+                    -- A file whose bytes were missing has them again.
+                    UPDATE files f SET
+                        storage_path = p_storage_path, mime_type = p_mime_type, size_bytes = p_size_bytes,
+                        metadata = f.metadata - 'bytes_missing', last_accessed = clock_timestamp()
+                    WHERE f.workspace = p_workspace AND f.sha256 = p_sha256
+                    RETURNING f.id INTO v_id;
+                    IF NOT FOUND THEN
+                        INSERT INTO files (
+                            id, workspace, storage_path, original_name, mime_type, size_bytes, file_type, sha256,
+                            provider_file_ids, last_accessed, metadata, created_at
+                        ) VALUES (
+                            p_id, p_workspace, p_storage_path, p_name, p_mime_type, p_size_bytes, 'user_upload',
+                            p_sha256, '{}', NULL, '{}', clock_timestamp()
+                        ) RETURNING files.id INTO v_id;
+                    END IF;
                 END IF;
             END IF;
         END IF;

@@ -6,7 +6,9 @@ multipart/form-data with the field `file`, once or several times; or the bytes t
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -27,7 +29,9 @@ FIELD = "file"
 _AROUND_BYTES = 64 * 1024
 _LONGEST_SILENCE_S = 60.0
 _LONGEST_UPLOAD_S = 3600.0
-_MOST_AT_ONCE = 64  # of this process; each takes up to 4 MiB and now and then a thread
+# Of this process, each of up to 4 MiB and now and then a thread; and of those for one workspace, whose clients may be
+# slow on purpose.
+_MOST_AT_ONCE, _MOST_OF_WORKSPACE = 64, 16
 # Of a body that is not wanted: read so that the client, which is still sending, gets to read the answer.
 _LINGER_S = 1.0
 _LINGER_BYTES = 1024 * 1024
@@ -84,7 +88,22 @@ class _Body:
             pass
 
 
-_under_way = 0
+_under_way: Counter[str] = Counter()  # by workspace
+
+
+@contextmanager
+def _place(workspace: str) -> Iterator[None]:
+    """Raises `OverCapacity`."""
+    if _under_way.total() >= _MOST_AT_ONCE or _under_way[workspace] >= _MOST_OF_WORKSPACE:
+        raise OverCapacity("The hub takes as many uploads as it can. Try again soon.", reason="uploads", retry_after=2)
+    _under_way[workspace] += 1
+    try:
+        with gateway().files.under_way():
+            yield
+    finally:
+        _under_way[workspace] -= 1
+        if not _under_way[workspace]:
+            del _under_way[workspace]
 
 
 async def upload(scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -111,7 +130,6 @@ async def upload(scope: dict[str, Any], receive: Receive, send: Send) -> None:
 
 async def _take(scope: dict[str, Any], headers: dict[str, str], body: _Body) -> tuple[int, Any]:
     """The status and what is answered."""
-    global _under_way
     client = await client_of(headers.get("authorization", ""), Scope.FILES)
     length = headers.get("content-length")
     content_type = headers.get("content-type", "")
@@ -119,10 +137,7 @@ async def _take(scope: dict[str, Any], headers: dict[str, str], body: _Body) -> 
     if length is not None and length.isdecimal():
         announced = max(0, int(length) - (_AROUND_BYTES if is_form else 0))
         await gateway().files.check_room(workspace=client.workspace, size_bytes=announced)
-    if _under_way >= _MOST_AT_ONCE:
-        raise OverCapacity("The hub takes as many uploads as it can. Try again soon.", reason="uploads", retry_after=2)
-    _under_way += 1
-    try:
+    with _place(client.workspace):
         if is_form:
             stored = await _take_form(body, content_type, client.workspace)
         else:
@@ -130,8 +145,6 @@ async def _take(scope: dict[str, Any], headers: dict[str, str], body: _Body) -> 
             if not name:
                 raise InvalidRequest("Send multipart/form-data with the field `file`, or the bytes and `?name=…`.")
             stored = [await gateway().files.store(body.pieces(), workspace=client.workspace, name=name)]
-    finally:
-        _under_way -= 1
     described = [_described(record, duplicate) for record, duplicate in stored]
     is_new = any(not duplicate for _, duplicate in stored)
     return 201 if is_new else 200, described[0] if len(described) == 1 else described

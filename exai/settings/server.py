@@ -97,7 +97,7 @@ class ServerSettings(BaseModel):
         Path(".exai"),
         validate_default=True,
         validation_alias="EXAI_DATA_DIR",
-        description="Folder of the databases, keys and logs; a relative one lies in the project folder.",
+        description="Folder of the databases, files, keys and logs; a relative one lies in the project folder.",
     )
     secret_key: SecretStr | None = Field(
         None,

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,28 @@ def test_a_quota_is_told_before_and_after_the_body(hub_environment: dict[str, st
         assert caller.upload(b"third").status == 201
 
 
+def test_one_workspace_does_not_take_all_places_of_the_others(
+    hub_environment: dict[str, str], make_client: MakeClient, token: str, tmp_path: Path
+) -> None:
+    _, greedy = make_client()
+    body = part("a.txt") + END
+    staging = tmp_path / "files" / ".incoming"
+    with (
+        RunningHub({**hub_environment, "EXAI_DATA_DIR": str(tmp_path)}) as hub,
+        ExitStack() as stack,
+    ):
+        for number in range(16):
+            slow = stack.enter_context(raw_post(hub, greedy, FORM, f"Content-Length: {len(body)}"))
+            slow.send(body[:-10])
+        until(lambda: len(list(staging.glob("*"))) == 16)
+        refused = ApiCaller(hub.http_url, greedy).upload(b"one more")
+        assert (refused.error, refused.json["error"]["details"]["reason"]) == ((429, "OVER_CAPACITY"), "uploads")
+        assert ApiCaller(hub.http_url, token).upload(b"another's").status == 201
+        slow.send(body[-10:])
+        assert slow.answer().status == 201
+        assert ApiCaller(hub.http_url, greedy).upload(b"one more").status == 201
+
+
 def test_a_large_upload_takes_little_memory(hub_environment: dict[str, str], token: str) -> None:
     size = 100_000_000
     block = os.urandom(1_000_000)
@@ -349,12 +372,12 @@ def test_an_upload_that_is_killed_between_its_bytes_and_its_row_leaves_neither(
     workspace, token = make_client()
     environment = {**hub_environment, "EXAI_DATA_DIR": str(tmp_path)}
     # Held by the test, the lock of a workspace's uploads stops the statement that writes the row.
-    database.execute("SELECT pg_advisory_lock(1161375817, hashtext(%s))", (workspace,))
+    database.execute("SELECT pg_advisory_lock(1163411785, hashtext(%s))", (workspace,))
     body = part("a.txt") + END
     with RunningHub(environment) as hub, raw_post(hub, token, FORM, f"Content-Length: {len(body)}") as request:
         request.send(body)
         until(lambda: any((tmp_path / "files").glob(f"{workspace}/*/*")))
-        waiting = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = 1161375817 AND NOT granted"
+        waiting = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = 1163411785 AND NOT granted"
         until(lambda: bool(database.execute(waiting).fetchall()))
         hub.kill()
         # The server would finish what it was asked before it noticed; then the row would be there, and its bytes.

@@ -33,7 +33,7 @@ async def test_a_file_is_stored_with_its_hash_size_and_type(store: FileStore, da
 
 async def test_only_the_hub_may_read_what_it_stores(store: FileStore, tmp_path: Path) -> None:
     await store.store(pieces(b"secret"), workspace=new_workspace(), name="a")
-    for path in (tmp_path / "files").rglob("*"):
+    for path in (tmp_path / "files", *(tmp_path / "files").rglob("*")):
         assert stat.S_IMODE(path.stat().st_mode) == (0o600 if path.is_file() else 0o700), path
 
 
@@ -248,3 +248,14 @@ async def test_quotas_hold_though_all_come_at_once(
     assert (known, duplicate) == (stored[0][0], True)
     with pytest.raises(QuotaReached):
         await store.store(pieces(b"unread"), workspace=workspace, name="a", size_hint=300_000)
+
+
+async def test_content_whose_bytes_were_missing_is_there_again(store: FileStore, database: psycopg.Connection) -> None:
+    workspace = new_workspace()
+    old, _ = await store.store(pieces(b"lost"), workspace=workspace, name="a.txt")
+    database.execute("UPDATE files SET metadata = '{\"bytes_missing\": true}' WHERE id = %s", (old.id,))
+    new, duplicate = await store.store(pieces(b"lost"), workspace=workspace, name="a.txt")
+    assert (new.id, duplicate, new.storage_path == old.storage_path) == (old.id, False, False)
+    assert database.execute("SELECT metadata FROM files WHERE id = %s", (old.id,)).fetchone() == ({},)
+    async with store.on_disk(new) as path:
+        assert path.read_bytes() == b"lost"
