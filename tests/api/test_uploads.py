@@ -289,7 +289,7 @@ def test_one_workspace_does_not_take_all_places_of_the_others(
         RunningHub({**hub_environment, "EXAI_DATA_DIR": str(tmp_path)}) as hub,
         ExitStack() as stack,
     ):
-        for number in range(16):
+        for _ in range(16):
             slow = stack.enter_context(raw_post(hub, greedy, FORM, f"Content-Length: {len(body)}"))
             slow.send(body[:-10])
         until(lambda: len(list(staging.glob("*"))) == 16)
