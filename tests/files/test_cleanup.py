@@ -124,6 +124,35 @@ async def test_a_link_made_after_the_cleaner_began_is_seen(store: FileStore, dat
     )
 
 
+# In the cleaner's session alone: whoever looks at the links waits, in the midst of a statement, for the test's lock.
+_PAUSE = """
+CREATE FUNCTION pg_temp.pause() RETURNS boolean LANGUAGE sql VOLATILE AS
+    'SELECT pg_advisory_xact_lock_shared(7) IS NULL';
+CREATE TEMP VIEW conversation_files AS
+    SELECT conversation_id, file_id FROM public.conversation_files
+    UNION ALL SELECT NULL::bigint, NULL::uuid WHERE pg_temp.pause();
+"""
+
+
+async def test_a_link_made_while_the_cleaner_looks_is_seen_at_its_second_look(
+    store: FileStore, database: psycopg.Connection
+) -> None:
+    workspace = new_workspace()
+    record, used_by = await stored(store, workspace), conversation(database, workspace)
+    with connected(database) as cleaner:
+        cleaner.execute(_PAUSE)
+        database.execute("SELECT pg_advisory_lock(7)")
+        cleaning = asyncio.ensure_future(asyncio.to_thread(cleaner.execute, _CLEANUP, (workspace,)))
+        try:
+            await until_waiting(database, cleaner)
+            assert database.execute(_LINK, (record.id, used_by)).fetchall() == [(record.id,)]
+        finally:
+            database.execute("SELECT pg_advisory_unlock(7)")
+        assert (await cleaning).fetchall() == []
+        cleaner.commit()
+    assert len(rows_of(database, workspace)) == 1
+
+
 @pytest.mark.parametrize("committed", [True, False])
 async def test_a_linker_waits_for_the_cleaner_and_then_finds_what_is_left(
     store: FileStore, database: psycopg.Connection, committed: bool

@@ -21,6 +21,8 @@ from conversations.files.errors import StorageAway
 from conversations.models import Conversation, ConversationFile, FileRemoval, StoredFile
 from conversations.workspaces import WorkspaceContents, workspace_remove
 from exai.access import client_create
+from exai.celery import app as celery
+from exai.settings.hub import parse
 from tests.files.contents import blobs_below
 
 pytestmark = pytest.mark.django_db
@@ -96,6 +98,22 @@ def test_orphans_are_listed_before_and_removed_past_their_grace(blobs: Blobs) ->
     assert [(file.id, file.name, file.size_bytes) for file in would] == [(old.pk, "a.txt", 3)]
     assert orphaned_files_remove(grace=timedelta(hours=24)) == would
     assert set(StoredFile.objects.values_list("pk", flat=True)) == {young.pk, used.pk}
+
+
+def test_the_hourly_task_removes_orphans_their_bytes_and_leftovers(
+    blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = parse({"EXAI_FILE_GRACE_HOURS": "2"})
+    monkeypatch.setattr("conversations.tasks.hub_settings", lambda: settings)
+    monkeypatch.setattr("conversations.tasks.hub_blobs", lambda: blobs)
+    old, young = put(blobs, "w", b"old"), put(blobs, "w", b"young")
+    StoredFile.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(hours=3))
+    (tmp_path / "files" / ".incoming" / "left").write_bytes(b"half")
+    scheduled = celery.conf.beat_schedule["conversations.remove_orphaned_files"]["task"]
+    celery.loader.import_default_modules()
+    celery.tasks[scheduled]()
+    assert blobs_below(tmp_path / "files") == {young.storage_path}
+    assert list(StoredFile.objects.all()) == [young]
 
 
 def test_a_note_that_is_not_due_is_left_alone(blobs: Blobs, tmp_path: Path) -> None:
