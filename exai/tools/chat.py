@@ -10,26 +10,16 @@ from exai.protocol.values import Turn
 from exai.providers.base import Thinking
 from exai.tools.base import Tool, ToolAnswer, ToolInput
 from exai.tools.context import ToolContext
+from exai.tools.files import FileReferences
 from exai.tools.prompts import prompt
-
-
-class InlineFile(ToolInput):
-    model_config = {"extra": "allow"}
-
-    name: str
-    content: str
-
-
-# Strings first, and no further than the first wrong item: millions of them must not cost seconds of the event loop.
-FileReference = Annotated[str | InlineFile, Field(union_mode="left_to_right")]
 
 
 class ChatInput(ToolInput):
     prompt: str = Field(description="The question, with all the context it needs: code, errors, what was tried.")
-    files: list[FileReference] | None = Field(
-        None, fail_fast=True, description="Not taken yet: put the text into the prompt."
+    files: FileReferences | None = Field(
+        None, description='Each the id of an uploaded file, a data: URL, {"name","content"}, or a path at the hub.'
     )
-    images: list[FileReference] | None = Field(None, fail_fast=True, description="Not taken yet.")
+    images: FileReferences | None = Field(None, description="Named like files; for a model with vision.")
     model: str | None = Field(None, description="A model of listmodels; without one the hub chooses.")
     temperature: Annotated[float, Field(ge=0, le=1)] | None = None
     thinking_mode: Thinking | None = Field(None, description="How much to think, of a model that can be told.")
@@ -53,7 +43,7 @@ class Chat(Tool[ChatInput]):
     name = "chat"
     description = (
         "Ask another model: a second opinion, an explanation, a brainstorm, a review of an idea. It sees only the "
-        "prompt and, with continuation_id, the conversation so far."
+        "prompt, the files and images that come with it and, with continuation_id, the conversation so far."
     )
     input_model = ChatInput
     keeps_conversation = True
@@ -63,11 +53,7 @@ class Chat(Tool[ChatInput]):
     async def run(self, arguments: ChatInput, context: ToolContext) -> ToolAnswer:
         if not arguments.prompt.strip():
             raise InvalidValue("The prompt is empty: ask something.", prompt="must not be empty")
-        for field in ("files", "images"):
-            if getattr(arguments, field):
-                raise InvalidValue(
-                    f"chat does not take {field} yet: put the text into the prompt.", **{field: "not taken yet"}
-                )
+        taken = await context.files.take({"files": arguments.files or (), "images": arguments.images or ()})
         answer = await context.ask(
             system=self._system,
             prompt=arguments.prompt,
@@ -75,9 +61,13 @@ class Chat(Tool[ChatInput]):
             temperature=arguments.temperature,
             thinking=arguments.thinking_mode,
             web_search=arguments.use_websearch is not False,
+            files=taken["files"],
+            images=taken["images"],
             allow_fallback=arguments.allow_fallback,
         )
         metadata: dict[str, object] = {"finish_reason": answer.finish_reason, **answer.choice}
+        if answer.files:
+            metadata["files"] = [msgspec.to_builtins(file) for file in answer.files]
         if answer.turns_left_out:
             metadata["turns_left_out"] = answer.turns_left_out
         if answer.reasoning:
@@ -87,7 +77,7 @@ class Chat(Tool[ChatInput]):
         return ToolAnswer(
             content=answer.text,
             content_type="markdown",
-            turn=Turn(user=arguments.prompt, assistant=answer.text),
+            turn=Turn(user=arguments.prompt, assistant=answer.text, files=answer.mentions),
             model=answer.model,
             provider=answer.provider,
             usage=answer.usage,

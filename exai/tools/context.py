@@ -8,14 +8,12 @@ from typing import Any, Protocol
 
 import msgspec
 
-from exai.protocol.errors import ContentTooLarge, HubError
-from exai.protocol.values import Turn, Usage
+from exai.protocol.errors import HubError
+from exai.protocol.values import FileMention, Turn, Usage
 from exai.providers.base import (
     AnswerEvent,
     Asker,
-    ChatMessage,
     Finished,
-    ModelInfo,
     ModelRequest,
     ReasoningDelta,
     Source,
@@ -27,10 +25,8 @@ from exai.providers.choice import Choice, Wish, choose
 from exai.providers.fallback import Fallback
 from exai.providers.registry import Registry, ServedModel
 from exai.providers.routes import RouteName
-from exai.providers.tokens import TOKENS_PER_MESSAGE, estimate_tokens
-from exai.tools.history import newest_that_fit, tokens_of
-
-_DEFAULT_ANSWER_TOKENS = 4096  # kept free for the answer where a model's limit is unknown
+from exai.tools.files import Files, NoFiles
+from exai.tools.question import Question, SentFile
 
 
 class Caller(Protocol):
@@ -84,6 +80,7 @@ class ModelAnswer(msgspec.Struct, kw_only=True):
     usage: Usage
     finish_reason: str
     turns_left_out: int
+    files: tuple[SentFile, ...] = ()
     sources: tuple[Source, ...] = ()
     why: str = ""
     fallback_from: str = ""
@@ -95,6 +92,11 @@ class ModelAnswer(msgspec.Struct, kw_only=True):
         if not self.fallback_from:
             return {"why": self.why}
         return {"why": self.why, "fallback_from": self.fallback_from, "fallback_reason": self.fallback_reason}
+
+    @property
+    def mentions(self) -> tuple[FileMention, ...]:
+        """The question's files, for its turn."""
+        return tuple(FileMention(file.id, file.name) for file in self.files)
 
 
 class ToolContext:
@@ -110,6 +112,7 @@ class ToolContext:
         earlier_turns: Sequence[Turn] = (),
         last_model: str = "",
         progress: Callable[[str], Awaitable[None]],
+        files: Files | None = None,
         asker: Asker | None = None,
         emit: Callable[[str], Awaitable[None]] | None = None,
         limit: TimeLimit | None = None,
@@ -118,6 +121,7 @@ class ToolContext:
         continuation_id: str = "",
     ) -> None:
         self.caller = caller
+        self.files = files or NoFiles()
         self._asker = asker
         self.registry = registry
         self.hub = hub
@@ -144,15 +148,19 @@ class ToolContext:
         web_search: bool = False,
         route: RouteName = "fast",
         vendor: str = "",
-        images: tuple[str, ...] = (),
+        files: Sequence[FileMention] = (),
+        images: Sequence[FileMention] = (),
         allow_fallback: bool | None = None,
     ) -> ModelAnswer:
         """Asks a model, with the conversation so far as its window allows. `web_search` holds where the model has the
         ability. Raises `HubError`s.
 
-        `route` and `vendor` guide the hub's choice where the caller leaves it; `allow_fallback` as in `Wish`.
+        `route` and `vendor` guide the hub's choice where the caller leaves it; `allow_fallback` as in `Wish`. `files`
+        and `images` are the question's, from `self.files.take`.
         """
-        tokens = estimate_tokens(system) + estimate_tokens(prompt) + 2 * TOKENS_PER_MESSAGE
+        earlier = self._earlier_turns
+        question = Question(system=system, prompt=prompt, turns=earlier, store=self.files, files=files, images=images)
+        await question.weigh()
         choice = choose(
             self.registry,
             Wish(
@@ -160,27 +168,24 @@ class ToolContext:
                 last_model=self._last_model,
                 vendor=vendor,
                 route=route,
-                tokens=tokens,
-                earlier_tokens=lambda: sum(map(tokens_of, self._earlier_turns)),
-                images=bool(images),
+                tokens=question.tokens,
+                earlier_tokens=question.earlier_tokens,
+                images=question.sees_images,
                 allow_fallback=allow_fallback,
             ),
         )
-        served, failure, turns = choice.served, None, self._earlier_turns
+        served, failure, turns = choice.served, None, earlier
 
         async def begin() -> ModelRequest:
             nonlocal turns
-            turns = self._turns_that_fit(served.info, tokens)
-            messages = [ChatMessage("system", system)]
-            for turn in turns:
-                messages += (ChatMessage("user", turn.user), ChatMessage("assistant", turn.assistant))
-            messages.append(ChatMessage("user", prompt, images=images))
+            turns = question.turns_that_fit(served.info)
+            messages = await question.messages(turns, served.info)
             left_s = self._limit.left_for(served.info.timeout_factor) if self._limit else None
             self.provider_name, self.model_name = served.provider.name, served.info.id
             await self.progress(f"Calling {served.info.id}")
             return ModelRequest(
                 served.info.id,
-                tuple(messages),
+                messages,
                 temperature,
                 thinking=thinking,
                 web_search=web_search,  # of models that can
@@ -199,8 +204,9 @@ class ToolContext:
             """Of the conversation, where more of it fits the other model."""
             if choice.other is None:
                 return 0
-            others = self._turns_that_fit(choice.other.info, tokens)
-            return max(0, sum(map(tokens_of, others)) - sum(map(tokens_of, turns)))
+            other = choice.other.info
+            others = question.tokens_of_turns(question.turns_that_fit(other), other)
+            return max(0, others - question.tokens_of_turns(turns, served.info))
 
         asking: Asking
         text: list[str] = []
@@ -231,23 +237,13 @@ class ToolContext:
             provider=served.provider.name,
             usage=finished.usage,
             finish_reason=finished.reason,
-            turns_left_out=len(self._earlier_turns) - len(turns),
+            turns_left_out=len(earlier) - len(turns),
+            files=question.sent,
             sources=finished.sources,
             why=choice.why,
             fallback_from=choice.served.qualified_name if failure else "",
             fallback_reason=failure.message if failure else "",
         )
-
-    def _turns_that_fit(self, info: ModelInfo, asked: int) -> Sequence[Turn]:
-        if asked > info.context:
-            raise ContentTooLarge(
-                f"The prompt has about {asked} tokens; {info.id} takes {info.context}. "
-                "Shorten it, or name a model with a larger context (see listmodels).",
-                estimated_tokens=asked,
-                limit=info.context,
-            )
-        reserved = min(info.output or _DEFAULT_ANSWER_TOKENS, info.context // 4)
-        return newest_that_fit(self._earlier_turns, info.context - asked - reserved)
 
 
 def _events(

@@ -11,6 +11,7 @@ from exai.protocol.values import Turn
 from exai.providers.registry import Registry
 from exai.tools.base import Tool, ToolAnswer
 from exai.tools.context import TimeLimit, ToolContext
+from exai.tools.files import Files
 from exai.tools.table import TOOLS_BY_NAME
 
 
@@ -55,6 +56,7 @@ class Run:
     turns: Sequence[Turn] = ()
     last_model: str = ""
     streams: bool = False
+    files: Files | None = None
     stages: list[str] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
 
@@ -76,6 +78,7 @@ class Run:
             earlier_turns=self.turns,
             last_model=self.last_model,
             progress=progress,
+            files=self.files,
             emit=emit if self.streams else None,
             limit=limit,
         )
