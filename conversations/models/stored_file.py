@@ -91,6 +91,9 @@ class FileReading(models.Model):
     )
     version = models.PositiveSmallIntegerField(help_text="Of the reader; an older reading is made anew.")
     text = models.TextField(blank=True)
+    tokens = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="An estimate for the text as a model is sent it."
+    )
     image = models.BinaryField(default=bytes)
     image_type = models.CharField(max_length=32, blank=True, help_text="The image's MIME type; empty: none.")
     parts = models.CharField(max_length=200, blank=True, help_text="Which part was read, where not all was.")
