@@ -6,6 +6,7 @@ check → let in → acknowledge → load the conversation → run the tool → 
 import asyncio
 import logging
 import secrets
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from uuid import UUID
@@ -47,6 +48,7 @@ from exai.protocol.values import ContinuationOffer
 from exai.settings.gateway import GatewaySettings
 from exai.tools.base import ToolAnswer
 from exai.tools.context import ToolContext
+from exai.tools.files import Files
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +72,7 @@ class Executor:
         limits: BudgetLimits,
         counters: BudgetCounters,
         hub: HubState,
+        files: Callable[..., Files],
     ) -> None:
         self._settings = settings
         self._database = database
@@ -80,6 +83,7 @@ class Executor:
         self._limits = limits
         self._counters = counters
         self._hub = hub
+        self._files = files  # of a workspace, with a way to tell what is going on
         self._continuation = Continuation(settings=settings, database=database)
         self._entrance = Entrance(settings=settings, admission=admission)
         self._running: set[asyncio.Task[None]] = set()
@@ -234,6 +238,7 @@ class Executor:
                     earlier_turns=conversation.turns if conversation else (),
                     last_model=conversation.model if conversation else "",
                     progress=call.progress,
+                    files=self._files(workspace=call.request.client.workspace, progress=call.progress),
                     emit=call.chunk if call.streams else None,
                     limit=clock,
                     find_budget=partial(self._budget, call),

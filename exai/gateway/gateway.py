@@ -1,7 +1,8 @@
 """The parts of the gateway, put together once a process at its first use: no server needs to start them."""
 
 import asyncio
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 
 import msgspec
 from django.conf import settings as django_settings
@@ -19,9 +20,11 @@ from exai.calls.redis_link import RedisLink
 from exai.calls.waiting import Grants
 from exai.database import Database
 from exai.gateway.budget_limits import BudgetLimits
+from exai.gateway.call_files import CallFiles
 from exai.gateway.call_records import CallRecords
 from exai.gateway.cancelling import Cancelling
 from exai.gateway.executor import Executor
+from exai.gateway.file_reader import FileReader
 from exai.gateway.hub import HubState
 from exai.gateway.presence import Presence
 from exai.gateway.reaper import Reaper
@@ -85,6 +88,7 @@ class Gateway:
         counters = BudgetCounters(
             self.link, self.process, read_ledger=lambda account: read_ledger(self.database, account)
         )
+        self.reader = FileReader(self.files, self.database)
         reaper = Reaper(link=self.link, process=self.process, kept=self.kept, records=records, counters=counters)
         self.process.on_dead(reaper.see_to)
         self.executor = Executor(
@@ -97,6 +101,7 @@ class Gateway:
             limits=limits,
             counters=counters,
             hub=self.hub,
+            files=partial(CallFiles, store=self.files, reader=self.reader, roots=tuple(map(Path, settings.file_roots))),
         )
         reaper.watch_own(self.executor.runs_here)
         self.process.on("cancel", self.executor.cancel)

@@ -1,0 +1,151 @@
+"""The files of one call: what its caller names is found in the workspace, or stored there."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+from uuid import UUID
+
+from conversations.files.names import clean_name
+from conversations.files.records import FileRecord
+from conversations.files.store import FileStore
+from exai.gateway.data_urls import SCHEME, parse_data_url
+from exai.gateway.file_reader import FileReader
+from exai.protocol.errors import ContentTooLarge, InvalidValue, OverCapacity
+from exai.protocol.values import FileMention
+from exai.server_paths import open_allowed
+from exai.tools.files import FileFacts, FileReference, InlineFile, References, once
+
+MOST_FILES = 50  # that a call may name
+_PIECE_BYTES = 1024 * 1024
+_MOST_SHOWN = 10  # reasons, in the message; the details hold all
+_ADVICE = 'Name a file by the id of its upload (POST /api/files/), or send it as {"name","content"} or as a data: URL.'
+
+
+class _Named(NamedTuple):
+    """A reference, where it stands. `place` as in `files.2`."""
+
+    field: str
+    place: str
+    reference: FileReference
+
+
+class _Coming(NamedTuple):
+    """A content that is to be stored."""
+
+    name: str
+    content: BinaryIO
+
+
+class CallFiles:
+    """Implements `exai.tools.files.Files`. `roots`: folders of this machine that callers may name files of."""
+
+    def __init__(
+        self,
+        *,
+        store: FileStore,
+        reader: FileReader,
+        workspace: str,
+        roots: Sequence[Path],
+        progress: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._store = store
+        self._reader = reader
+        self._workspace = workspace
+        self._roots = roots
+        self._progress = progress
+
+    async def take(self, references: References) -> Mapping[str, tuple[FileMention, ...]]:
+        named = [
+            _Named(field, f"{field}.{index}", reference)
+            for field, listed in references.items()
+            for index, reference in enumerate(listed)
+        ]
+        if not named:
+            return dict.fromkeys(references, ())
+        if len(named) > MOST_FILES:
+            reason = f"{len(named)} files are named; a call takes {MOST_FILES}"
+            raise InvalidValue(f"Too many files: {reason}.", **dict.fromkeys({one.field for one in named}, reason))
+        ids = {one.place: id_ for one in named if (id_ := _file_id(one.reference)) is not None}
+        found = await self._store.find(set(ids.values()), workspace=self._workspace) if ids else {}
+        problems = {place: f"{id_} is no file of this workspace" for place, id_ in ids.items() if id_ not in found}
+        with ExitStack() as opened:
+            others = [one for one in named if one.place not in ids]
+            coming = await asyncio.to_thread(self._open, others, problems, opened) if others else {}
+            if problems:
+                raise _refusal(problems)
+            mentions = {place: FileMention(id_, found[id_].name) for place, id_ in ids.items()}
+            for place, content in coming.items():
+                mentions[place] = await self._keep(content)
+        return {field: once(mentions[one.place] for one in named if one.field == field) for field in references}
+
+    async def look(self, mentions: Sequence[FileMention]) -> Mapping[UUID, FileFacts]:
+        names = {file.id: file.name for file in mentions}
+
+        async def tell(record: FileRecord) -> None:
+            await self._progress(f"Reading {clean_name(names[record.id])}")
+
+        readings = await self._reader.look(names, workspace=self._workspace, tell=tell)
+        return {
+            id_: FileFacts(reading.tokens, bool(reading.image_type), reading.parts, reading.problem)
+            for id_, reading in readings.items()
+        }
+
+    async def read(self, ids: Sequence[UUID]) -> Mapping[UUID, str]:
+        return await self._reader.contents(ids, workspace=self._workspace)
+
+    def _open(self, named: Sequence[_Named], problems: dict[str, str], opened: ExitStack) -> dict[str, _Coming]:
+        """What is to be stored, by its place. Notes what cannot be in `problems`, and leaves files to be closed in
+        `opened`."""
+        coming = {}
+        for one in named:
+            try:
+                coming[one.place] = self._open_one(one.reference, opened)
+            except InvalidValue as error:
+                problems[one.place] = error.message
+        return coming
+
+    def _open_one(self, reference: FileReference, opened: ExitStack) -> _Coming:
+        if isinstance(reference, InlineFile):
+            return _Coming(reference.name, BytesIO(reference.content.encode("utf-8", "replace")))
+        if _is_data_url(reference):
+            inline = parse_data_url(reference)
+            return _Coming(inline.name, BytesIO(inline.content))
+        file = opened.enter_context(open_allowed(reference, self._roots))
+        return _Coming(Path(file.name).name, file)
+
+    async def _keep(self, coming: _Coming) -> FileMention:
+        name = clean_name(coming.name)
+        try:
+            record, _ = await self._store.store(_pieces(coming.content), workspace=self._workspace, name=name)
+        except (ContentTooLarge, OverCapacity) as refused:
+            refused.details.setdefault("file", name)
+            raise
+        return FileMention(record.id, name)
+
+
+def _file_id(reference: FileReference) -> UUID | None:
+    # As the hub writes them: UUID() would also take braces and what else there is.
+    if not isinstance(reference, str) or len(reference) != 36:
+        return None
+    try:
+        return UUID(reference)
+    except ValueError:
+        return None
+
+
+def _is_data_url(reference: str) -> bool:
+    return reference[: len(SCHEME)].lower() == SCHEME
+
+
+def _refusal(problems: dict[str, str]) -> InvalidValue:
+    shown = [f"{place}: {reason.removesuffix('.')}" for place, reason in list(problems.items())[:_MOST_SHOWN]]
+    more = f"; and {len(problems) - _MOST_SHOWN} more" if len(problems) > _MOST_SHOWN else ""
+    return InvalidValue(f"Not all files can be taken, so none was. {'; '.join(shown)}{more}. {_ADVICE}", **problems)
+
+
+async def _pieces(content: BinaryIO) -> AsyncIterator[bytes]:
+    while piece := await asyncio.to_thread(content.read, _PIECE_BYTES):
+        yield piece
