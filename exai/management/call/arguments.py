@@ -17,15 +17,18 @@ class ArgumentError(Exception):
 def read_arguments(words: Sequence[str], text: str | None, schema: dict[str, Any]) -> dict[str, Any]:
     """The arguments that `key=value` words and a JSON text give; the words win. Raises `ArgumentError`.
 
-    `key=@path` takes the value from a file, `key=@-` from standard input, `key=@@…` is a value that begins with @.
+    A list is JSON, or one of its items; words of one key add up. `key=@path` takes the value from a file, `key=@-` from
+    standard input, `key=@@…` is a value that begins with @.
     """
     arguments = _read_json(text)
+    given: dict[str, Any] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise ArgumentError(f"{word!r} is not of the form key=value.")
-        arguments[key] = _typed(key, _from_source(key, value), schema.get("properties", {}).get(key, {}))
-    return arguments
+        typed = _typed(key, _from_source(key, value), schema.get("properties", {}).get(key, {}))
+        given[key] = given.get(key, []) + typed if isinstance(typed, list) else typed
+    return {**arguments, **given}
 
 
 def _read_json(text: str | None) -> dict[str, Any]:
@@ -62,6 +65,9 @@ def _typed(key: str, value: str, field: dict[str, Any]) -> Any:
             return int(value)
         if kind == "number":
             return float(value)
+        if kind == "array" and not value.lstrip().startswith("["):
+            is_object = value.lstrip().startswith("{")
+            return [json.loads(value) if is_object else _typed(key, value, field.get("items", {}))]
         if kind in _JSON_TYPES:
             parsed = json.loads(value)
             if not isinstance(parsed, _JSON_TYPES[kind]):

@@ -14,8 +14,10 @@ from django.core.management.base import BaseCommand
 from exai.client import CannotConnect, ConnectionLost, Refused, ToolClient, connected
 from exai.management.call.arguments import ArgumentError, read_arguments
 from exai.management.call.exit_codes import ExitCode
+from exai.management.call.uploads import local_files, upload_files, with_ids
 from exai.management.call.view import CallView
 from exai.settings.hub import HubSettings, hub_settings
+from exai.uploads import UploadFailed, files_url
 
 _TICK_S = 1.0
 _REQUEST_ID = "call"
@@ -24,8 +26,9 @@ _REQUEST_ID = "call"
 class Command(BaseCommand):
     help = (
         "Call a tool of the running hub. Arguments are key=value words; key=@file takes a value from a file, "
-        "key=@- from standard input. Exit codes: 0 answered, 1 the call failed, 2 wrong arguments, 3 no hub, "
-        "4 token refused, 130 cancelled."
+        "key=@- from standard input. A list is JSON, or key=item for each of its items: files=a.py files=b.pdf. "
+        "Files and images of this machine are uploaded first; ids of uploaded files and data: URLs go as they are. "
+        "Exit codes: 0 answered, 1 the call failed, 2 wrong arguments, 3 no hub, 4 token refused, 130 cancelled."
     )
     requires_system_checks = ()
 
@@ -57,6 +60,7 @@ class Command(BaseCommand):
 class _Call:
     def __init__(self, options: dict[str, Any]) -> None:
         self._options = options
+        self._url = self._token = ""
 
     async def run(self) -> ExitCode:
         settings = hub_settings()
@@ -69,9 +73,10 @@ class _Call:
                 f"{settings.token_file}.",
                 ExitCode.USAGE,
             )
-        url = self._options["url"] or settings.local_url.replace("http", "ws", 1) + "/ws/tools/"
+        self._url = self._options["url"] or settings.local_url.replace("http", "ws", 1) + "/ws/tools/"
+        self._token = token
         try:
-            async with connected(url, token) as client:
+            async with connected(self._url, token) as client:
                 return await self._with(client)
         except CannotConnect as error:
             return _tell(f"{error} Start it with `make run`, or name another by --url.", ExitCode.NO_HUB)
@@ -81,6 +86,8 @@ class _Call:
             return _tell("The hub does not take this token. Make one: manage.py create_client NAME.", ExitCode.REFUSED)
         except ConnectionLost as error:
             return _tell(str(error), ExitCode.NO_HUB)
+        except UploadFailed as error:
+            return _tell(str(error), ExitCode.NO_HUB if error.status is None else ExitCode.FAILED)
         except ArgumentError as error:
             return _tell(str(error), ExitCode.USAGE)
 
@@ -102,6 +109,11 @@ class _Call:
             arguments["continuation_id"] = self._options["continuation_id"]
         if "stream" in schema["properties"] and not self._options["raw"] and self._options["stream"] is not False:
             arguments.setdefault("stream", True)
+        if paths := local_files(arguments):
+            ids = await upload_files(
+                paths, url=files_url(self._url), token=self._token, shows_progress=not self._options["raw"]
+            )
+            arguments = with_ids(arguments, ids)
         return await self._call(client, name, arguments)
 
     async def _call(self, client: ToolClient, name: str, arguments: dict[str, Any]) -> ExitCode:
