@@ -7,8 +7,43 @@ from django.db import transaction
 from django.utils import timezone
 
 from conversations.models import Conversation, ToolCall
+from exai.protocol.errors import InvalidValue
 
+LONGEST_TITLE = 200  # characters
 BATCH = 500  # rows a transaction: short locks, and nothing lost when it is interrupted
+
+
+def conversation_delete(*, conversation: Conversation) -> bool:
+    """Puts it into the bin, where only the bin's own list finds it. False: it was there already."""
+    return bool(
+        Conversation.objects.filter(pk=conversation.pk, deleted_at__isnull=True).update(deleted_at=timezone.now())
+    )
+
+
+def conversation_restore(*, conversation: Conversation) -> bool:
+    """Takes it out of the bin. False: it was not there."""
+    return bool(Conversation.objects.filter(pk=conversation.pk, deleted_at__isnull=False).update(deleted_at=None))
+
+
+def conversation_rename(*, conversation: Conversation, title: str) -> None:
+    """Raises `InvalidValue`."""
+    title = " ".join(title.replace("\x00", " ").split())
+    if not title or len(title) > LONGEST_TITLE:
+        raise InvalidValue(f"A title has 1 to {LONGEST_TITLE} characters.", title="too long" if title else "empty")
+    Conversation.objects.filter(pk=conversation.pk).update(title=title)
+
+
+def conversations_purge(*, days_in_bin: int) -> int:
+    """Removes for good what has been in the bin for so many days, with its messages. How many."""
+    latest = timezone.now() - timedelta(days=days_in_bin)
+
+    def remove_batch() -> int:
+        # Locked, so that what is restored meanwhile stays.
+        batch = Conversation.objects.select_for_update(skip_locked=True).filter(deleted_at__lte=latest)
+        _, removed = Conversation.objects.filter(pk__in=list(batch.values_list("pk", flat=True)[:BATCH])).delete()
+        return removed.get(Conversation._meta.label, 0)
+
+    return _in_batches(remove_batch)
 
 
 def conversations_remove_expired(*, older_than_days: int) -> int:

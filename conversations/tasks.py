@@ -7,7 +7,7 @@ from celery import shared_task
 from conversations.files.blobs import hub_blobs
 from conversations.files.cleanup import noted_bytes_remove, orphaned_files_remove
 from conversations.files.vendor_removal import ConfiguredVendors
-from conversations.services import calls_remove_expired, conversations_remove_expired
+from conversations.services import calls_remove_expired, conversations_purge, conversations_remove_expired
 from exai.settings.hub import hub_settings
 
 
@@ -15,6 +15,7 @@ from exai.settings.hub import hub_settings
 def remove_expired() -> None:
     """Removes what is kept longer than the settings say."""
     settings = hub_settings()
+    conversations_purge(days_in_bin=settings.bin_days)
     if settings.conversation_retention_days:
         conversations_remove_expired(older_than_days=settings.conversation_retention_days)
     if settings.call_retention_days:

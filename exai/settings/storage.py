@@ -43,6 +43,13 @@ class StorageSettings(BaseModel):
         validation_alias="EXAI_CONVERSATION_RETENTION_DAYS",
         description="Conversations unused for longer are removed; 0 keeps them for ever.",
     )
+    bin_days: int = Field(
+        7,
+        ge=0,
+        le=36_500,
+        validation_alias="EXAI_BIN_DAYS",
+        description="Deleted conversations can be restored for so many days; then they are removed for good.",
+    )
     call_retention_days: int = Field(
         400,
         ge=0,
