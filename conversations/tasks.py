@@ -8,6 +8,7 @@ from conversations.files.blobs import hub_blobs
 from conversations.files.cleanup import noted_bytes_remove, orphaned_files_remove
 from conversations.files.vendor_removal import ConfiguredVendors
 from conversations.services import calls_remove_expired, conversations_purge, conversations_remove_expired
+from conversations.words import find_words
 from exai.settings.hub import hub_settings
 
 
@@ -28,3 +29,9 @@ def remove_orphaned_files() -> None:
     orphaned_files_remove(grace=timedelta(hours=hub_settings().file_grace_hours))
     noted_bytes_remove(blobs=hub_blobs(), vendors=ConfiguredVendors(hub_settings()))
     hub_blobs().staging.remove_leftovers()
+
+
+@shared_task(name="conversations.find_words")
+def find_words_of_messages() -> None:
+    """Makes what was said since the last time quick to search."""
+    find_words()

@@ -81,6 +81,11 @@ app.config_from_object(
                 "schedule": 3600.0,
                 "options": {"expires": 3600.0},
             },
+            "conversations.find_words": {
+                "task": "conversations.find_words",
+                "schedule": 5.0,
+                "options": {"expires": 5.0},
+            },
         },
     }
 )

@@ -1,4 +1,5 @@
 from conversations.models.conversation import Conversation, ConversationDetails, Message, MessageDetails, Role
+from conversations.models.message_words import MessageWords
 from conversations.models.stored_file import (
     ConversationFile,
     FileDetails,
@@ -20,6 +21,7 @@ __all__ = [
     "FileType",
     "Message",
     "MessageDetails",
+    "MessageWords",
     "Role",
     "StoredFile",
     "ToolCall",

@@ -56,6 +56,9 @@ class Conversation(models.Model):
         indexes = (
             models.Index(fields=["workspace", "-updated_at"], name="conversation_by_workspace"),
             models.Index(fields=["updated_at"], name="conversation_by_age"),
+            models.Index(
+                fields=["deleted_at"], name="conversation_in_bin", condition=models.Q(deleted_at__isnull=False)
+            ),
         )
 
     def __str__(self) -> str:

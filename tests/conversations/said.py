@@ -1,0 +1,38 @@
+"""Conversations as the hot path leaves them, in the tests' own database."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from conversations.models import Conversation, Message, Role
+from exai.models import ApiClient
+
+
+def said(
+    client: ApiClient, *texts: str, title: str = "A title", used: datetime | None = None, **fields: Any
+) -> Conversation:
+    """A conversation of these messages, of the user and the model in turn."""
+    conversation = Conversation.objects.create(
+        client=client, workspace=client.workspace, title=title, updated_at=used or timezone.now(), **fields
+    )
+    go_on(conversation, texts)
+    return conversation
+
+
+def go_on(conversation: Conversation, texts: Sequence[str], **metadata: Any) -> None:
+    begin = conversation.messages.count()
+    Message.objects.bulk_create(
+        Message(
+            conversation=conversation,
+            position=position,
+            role=Role.USER if position % 2 == 0 else Role.ASSISTANT,
+            content=text,
+            model="" if position % 2 == 0 else "m",
+            provider="" if position % 2 == 0 else "p",
+            metadata=metadata,
+            idempotency_key=str(position),
+        )
+        for position, text in enumerate(texts, begin)
+    )
