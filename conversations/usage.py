@@ -101,6 +101,11 @@ def usage_in_all(chosen: UsageFilter) -> UsageSum:
     return _usage(_calls(chosen).order_by().aggregate(**_SUMS), ())
 
 
+def usage_of_conversation(conversation_id: int) -> UsageSum:
+    """Of all calls that are recorded for it."""
+    return _usage(ToolCall.objects.filter(conversation_id=conversation_id).order_by().aggregate(**_SUMS), ())
+
+
 def spent_by_clients(client_ids: Iterable[int], begins: datetime, ends: datetime) -> dict[int, UsageSum]:
     """What each of the clients has spent in a period, as budgets count it; who has spent nothing is not there."""
     return _spent("client_id", Q(client_id__in=list(client_ids)), begins, ends)
