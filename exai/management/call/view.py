@@ -2,14 +2,14 @@
 
 import json
 import os
-import re
 import sys
 import time
-from typing import Any, TextIO
+from typing import Any
+
+from exai.management.terminal import fit_for
 
 _CLEAR_LINE = "\r\033[2K"
 _MOST_COLUMNS = 79
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class CallView:
@@ -29,14 +29,14 @@ class CallView:
         elif frame["op"] == "stream_chunk":
             self._clear()
             self._streamed = True
-            sys.stdout.write(_fit_for(sys.stdout, frame["chunk"]))
+            sys.stdout.write(fit_for(sys.stdout, frame["chunk"]))
             sys.stdout.flush()
 
     def tick(self) -> None:
         """Brings the progress line up to date."""
         if self._live and not self._streamed:
             line = f"{self._stage} · {time.monotonic() - self._started:.0f} s"[:_MOST_COLUMNS]
-            sys.stderr.write(_CLEAR_LINE + _fit_for(sys.stderr, line))
+            sys.stderr.write(_CLEAR_LINE + fit_for(sys.stderr, line))
             sys.stderr.flush()
             self._progress_shown = True
 
@@ -48,7 +48,7 @@ class CallView:
         if "content_type" not in envelope:  # a tool about the hub answers its own JSON
             print(json.dumps(envelope, indent=2, ensure_ascii=False))
             return
-        print("" if self._streamed else _fit_for(sys.stdout, envelope["content"]), flush=True)
+        print("" if self._streamed else fit_for(sys.stdout, envelope["content"]), flush=True)
         self._summary(envelope, output["metadata"])
 
     def failure(self, error: dict[str, Any]) -> None:
@@ -56,10 +56,10 @@ class CallView:
         if self._streamed:
             print(flush=True)
         details = {name: value for name, value in (error.get("details") or {}).items() if name != "partial_text"}
-        print(_fit_for(sys.stderr, f"{error['code']}: {error['message']}"), file=sys.stderr)
+        print(fit_for(sys.stderr, f"{error['code']}: {error['message']}"), file=sys.stderr)
         if details:
             shown = "  ".join(f"{name}: {value}" for name, value in details.items())
-            print("  " + _fit_for(sys.stderr, shown), file=sys.stderr)
+            print("  " + fit_for(sys.stderr, shown), file=sys.stderr)
 
     def _summary(self, envelope: dict[str, Any], metadata: dict[str, Any]) -> None:
         about, usage = envelope["metadata"], metadata.get("usage") or {}
@@ -81,8 +81,3 @@ class CallView:
             sys.stderr.write(_CLEAR_LINE)
             sys.stderr.flush()
             self._progress_shown = False
-
-
-def _fit_for(stream: TextIO, text: str) -> str:
-    """A terminal obeys control characters, and a model's text is not to be obeyed: there they become U+FFFD."""
-    return _CONTROL.sub("\ufffd", text) if stream.isatty() else text
