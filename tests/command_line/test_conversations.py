@@ -63,7 +63,8 @@ def test_conversations_are_listed_found_and_shown(talk: Conversation) -> None:
 
 def test_pages_of_the_list_lead_on(agent: ApiClient) -> None:
     expected = [_id(said(agent, title=str(number))) for number in range(5)][::-1]
-    seen, after = [], []
+    seen: list[str] = []
+    after: list[str] = []
     while True:
         page = _json("list", "--workspace", "agent", "--limit", "2", *after)
         seen += [row["continuation_id"] for row in page["conversations"]]

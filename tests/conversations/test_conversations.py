@@ -205,7 +205,8 @@ def test_nothing_that_was_said_breaks_out_of_its_fence(agent: ApiClient) -> None
     go_on(conversation, [hostile, hostile], reasoning=hostile, files=[{"id": str(uuid.uuid4()), "name": "a\n# b"}])
     document = "".join(conversation_exported(conversation, ExportFormat.MARKDOWN))
     assert document.startswith("# A \\# title \\#\\# with \\`lines\\` \\<b\\>\n")
-    outside, fence = [], ""
+    fence = ""
+    outside: list[str] = []
     inside: list[str] = []
     for line in document.split("\n"):
         opened = re.fullmatch(r"(`{3,})markdown", line)
