@@ -53,11 +53,6 @@ class ExportFormat(StrEnum):
         return "json" if self is ExportFormat.JSON else "md"
 
 
-def export_name(conversation: Conversation, format_: ExportFormat) -> str:
-    """A file name of letters, digits and `-`: nothing of a title can do harm in it."""
-    return f"conversation-{conversation.continuation_id}.{format_.suffix}"
-
-
 def conversation_exported(conversation: Conversation, format_: ExportFormat) -> Iterator[str]:
     """The document in pieces; the database is read as they are taken."""
     return _json(conversation) if format_ is ExportFormat.JSON else _markdown(conversation)

@@ -1,13 +1,12 @@
 """Conversations of the client's workspace: `/api/conversations/`."""
 
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import UUID
 
-from channels.db import database_sync_to_async
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
-from conversations.exporting import ExportFormat, conversation_exported, export_name, message_fields
+from conversations.downloads import export_response
+from conversations.exporting import ExportFormat, message_fields
 from conversations.facts import Facts, conversation_calls, conversation_facts
 from conversations.forking import conversation_fork
 from conversations.listing import MOST_A_PAGE as MOST_LISTED
@@ -112,21 +111,6 @@ def exported(
     except ValueError:
         raise InvalidValue("format is wrong.", format="one of " + ", ".join(ExportFormat)) from None
     return export_response(_one(client, continuation_id), format_)
-
-
-def export_response(conversation: Conversation, format_: ExportFormat) -> StreamingHttpResponse:
-    """A download, sent as it is read."""
-    response = StreamingHttpResponse(
-        _streamed(conversation_exported(conversation, format_)), content_type=format_.content_type
-    )
-    response["Content-Disposition"] = f'attachment; filename="{export_name(conversation, format_)}"'
-    response["Cache-Control"] = "no-store"
-    return response
-
-
-async def _streamed(pieces: Iterator[str]) -> AsyncIterator[bytes]:
-    while (piece := await database_sync_to_async(next)(pieces, None)) is not None:
-        yield piece.encode("utf-8", "replace")
 
 
 def _hits(query: dict[str, str], client: AuthenticatedClient) -> HttpResponse:
