@@ -3,53 +3,17 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, QuerySet
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import ModelAdmin
 
-from conversations.models import Conversation, Message, ToolCall
+from conversations.conversation_admin import ConversationAdmin
+from conversations.models import ToolCall
 
-
-class ReadOnly:
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
-class MessageInline(ReadOnly, TabularInline):  # type: ignore[misc]
-    model = Message
-    fields = ("position", "role", "content", "model", "provider", "tokens", "created_at")
-    ordering = ("position",)
-    extra = 0
-    can_delete = False
-    hide_title = True
-
-
-@admin.register(Conversation)
-class ConversationAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
-    list_display = ("title", "client", "workspace", "model", "turns", "created_at", "updated_at")
-    list_filter = ("workspace", "client", "model")
-    search_fields = ("title", "continuation_id")
-    search_help_text = "Title or continuation id"
-    date_hierarchy = "updated_at"
-    list_select_related = ("client",)
-    list_per_page = 50
-    show_full_result_count = False
-    fields = ("title", "continuation_id", "client", "workspace", "model", "created_at", "updated_at")
-    inlines = (MessageInline,)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
-        return super().get_queryset(request).annotate(message_count=Count("messages"))  # type: ignore[no-any-return]
-
-    @admin.display(description="turns")
-    def turns(self, conversation: Any) -> int:
-        return int(conversation.message_count) // 2
+__all__ = ["ConversationAdmin", "ToolCallAdmin"]
 
 
 @admin.register(ToolCall)
-class ToolCallAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+class ToolCallAdmin(ModelAdmin):  # type: ignore[misc]
     list_display = (
         "ended_at",
         "tool",
@@ -77,6 +41,12 @@ class ToolCallAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
         if call.cost is None:
             return "unknown" if call.model else ""
         return f"{call.cost:.6f}"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
