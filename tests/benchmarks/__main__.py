@@ -13,6 +13,7 @@ from pathlib import Path
 import uvloop
 
 from tests.benchmarks.connections import BenchmarkError, DirectClient, client_session
+from tests.benchmarks.conversations import measure_conversations
 from tests.benchmarks.figures import Samples
 from tests.benchmarks.latency import (
     measure_dead_vendor,
@@ -95,6 +96,8 @@ def _measure(plan: Plan, compared_ref: str | None) -> tuple[Run, Samples]:
             order = variants if number % 2 == 0 else variants[::-1]
             uvloop.run(_run_round(number, plan, samples, order, upstream))
             gc.collect()
+        print(f"Paging and search among {plan.messages:,} messages", file=sys.stderr, flush=True)
+        measure_conversations(plan.messages, samples, plan.rounds)
         compared_commit = commit_name(worktree) if worktree else None
         run = Run(plan, commit_name(PROJECT_DIR), compared_ref, compared_commit, time.monotonic() - began)
     return run, samples

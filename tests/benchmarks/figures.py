@@ -8,6 +8,7 @@ Side = Literal["hub", "baseline", "compared"]
 
 UPSTREAM = "upstream directly"
 ECHO = "bare ASGI echo"
+BARE_SQL = "bare SQL"
 
 
 class Figure(NamedTuple):
@@ -71,6 +72,17 @@ FIGURES = (
     Figure("listmodels_p50", "listmodels, p50", "ms", below=20),
     Figure("listmodels_p99", "  p99", "ms", below=20),
     Figure("parallel_chats", "9 chats at once, upstream of 200 ms", "s", UPSTREAM, below=0.25),
+    Figure("page_p50", "a page of 50 among many messages, p50", "ms", BARE_SQL),
+    Figure("page_p99", "  p99", "ms", BARE_SQL),
+    Figure("page_ratio", "  p99 by that of the bare SQL", "×", below=2),
+    Figure("turn_p50", "the statement of a turn, p50", "ms", "not noted for the search"),
+    Figure("turn_added", "  added by the note", "ms", below=0.2),
+    Figure("search_common", "search, words that most or many messages hold, p50", "ms", below=50),
+    Figure("search_middling", "  that one in a hundred holds, p50", "ms", below=50),
+    Figure("search_seldom", "  that one in a thousand holds, p50", "ms", below=50),
+    Figure("search_rare", "  that one message holds, p50", "ms", below=50),
+    Figure("search_two", "  two words at once, p50", "ms", below=50),
+    Figure("search_small", "  in a small workspace beside, p50", "ms", below=50),
     Figure("version_slowest", "slowest version during a long call", "ms", "while idle", below=20),
 )
 

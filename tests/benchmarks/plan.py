@@ -28,6 +28,8 @@ class Plan(NamedTuple):
     """In the first round; the call during which `version` is asked."""
     long_call_s: float
     """In the other rounds."""
+    messages: int
+    """Among which is paged and searched."""
 
 
 FULL = Plan(
@@ -46,9 +48,18 @@ FULL = Plan(
     upload_bytes=100_000_000,
     first_long_call_s=9,
     long_call_s=2,
+    messages=1_000_000,
 )
 QUICK = FULL._replace(
-    name="quick", rounds=2, blocks=4, slices=3, saturated_s=1.5, open_s=2, first_long_call_s=2, long_call_s=1
+    name="quick",
+    rounds=2,
+    blocks=4,
+    slices=3,
+    saturated_s=1.5,
+    open_s=2,
+    first_long_call_s=2,
+    long_call_s=1,
+    messages=20_000,
 )
 # Shows that everything is measured; its figures mean nothing.
 TINY = FULL._replace(
@@ -67,4 +78,5 @@ TINY = FULL._replace(
     upload_bytes=5_000_000,
     first_long_call_s=0.3,
     long_call_s=0.3,
+    messages=3_000,
 )
