@@ -28,7 +28,10 @@ def _secret_key(server: ServerSettings) -> str:
 _PAGE_CONNECTIONS = 10  # a process, for pages, the API and tasks; tool calls have theirs
 
 
-def _database(url: str) -> dict[str, object]:
+def _database(url: str | None) -> dict[str, object]:
+    if url is None:
+        # Nothing answers: commands that need a database are given one (exai.embedded), the others never ask.
+        return {"ENGINE": "django.db.backends.postgresql", "NAME": "exai", "HOST": "/nonexistent"}
     parts: dict[str, object] = {name: str(value) for name, value in conninfo_to_dict(url).items()}
     return {
         "ENGINE": "django.db.backends.postgresql",
@@ -93,10 +96,7 @@ TEMPLATES = [
 ROOT_URLCONF = "exai.urls"
 ASGI_APPLICATION = "exai.asgi.application"
 
-# Without a URL nothing answers: commands that need a database are given one (exai.embedded), the others never ask.
-DATABASES = {
-    "default": _database(_hub.database_url.get_secret_value() if _hub.database_url else "host=/nonexistent dbname=exai")
-}
+DATABASES = {"default": _database(_hub.database_url.get_secret_value() if _hub.database_url else None)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [

@@ -69,7 +69,7 @@ class CallView:
         facts.append(f"{metadata['latency_metrics']['latency_ms'] / 1000:.1f} s")
         print(" · ".join(facts), file=sys.stderr)
         for file in about.get("files", ()):
-            print(_fit_for(sys.stderr, f"File {file['id']}: {file['name']}"), file=sys.stderr)
+            print(fit_for(sys.stderr, f"File {file['id']}: {file['name']}"), file=sys.stderr)
         if metadata.get("stored") is False:
             print("The answer could not be stored: this conversation cannot be continued.", file=sys.stderr)
         if offer := envelope["continuation_offer"]:
