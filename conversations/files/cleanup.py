@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -51,7 +51,8 @@ class InUse(Exception):
 
 class BytesRemoved(NamedTuple):
     removed: int
-    failed: int
+    failed: int  # to be tried again later
+    waiting: int = 0  # only for vendors, which cannot be asked here
 
 
 def orphaned_files(*, grace: timedelta) -> list[Orphan]:
@@ -114,7 +115,7 @@ def noted_bytes_remove(*, blobs: Blobs, vendors: VendorCopies | None = None) -> 
 
     Without `vendors` a note that names copies is kept until there are some to ask.
     """
-    removed = failed = 0
+    removed = failed = waiting = 0
     while True:
         with transaction.atomic():
             notes = list(
@@ -123,17 +124,24 @@ def noted_bytes_remove(*, blobs: Blobs, vendors: VendorCopies | None = None) -> 
                 .order_by("due_at")[:_BYTES_BATCH]
             )
             for note in notes:
-                done = _remove_noted(note, blobs, vendors)
-                removed, failed = removed + done, failed + (not done)
+                match _remove_noted(note, blobs, vendors):
+                    case "removed":
+                        removed += 1
+                    case "failed":
+                        failed += 1
+                    case "waiting":
+                        waiting += 1
         if not notes:
-            return BytesRemoved(removed, failed)
+            return BytesRemoved(removed, failed, waiting)
 
 
-def _remove_noted(note: FileRemoval, blobs: Blobs, vendors: VendorCopies | None) -> bool:
+def _remove_noted(
+    note: FileRemoval, blobs: Blobs, vendors: VendorCopies | None
+) -> Literal["removed", "failed", "waiting"]:
     if StoredFile.objects.filter(storage_path=note.storage_path).exists():
         # It is named again, such as by a restored backup: then nothing of it may go.
         note.delete()
-        return True
+        return "removed"
     problems: list[str] = []
     try:
         blobs.delete(note.storage_path)
@@ -142,14 +150,14 @@ def _remove_noted(note: FileRemoval, blobs: Blobs, vendors: VendorCopies | None)
     note.provider_file_ids, unasked = _remove_copies(note.provider_file_ids, vendors, problems)
     if not problems and not unasked:
         note.delete()
-        return True
+        return "removed"
     if problems:
         note.tries += 1
         logger.warning("Bytes of a removed file stay for now, tried %d times: %s", note.tries, problems[0])
     note.problem = " ".join(problems) or _NO_VENDORS
     note.due_at = timezone.now() + min(_LONGEST_BACKOFF, timedelta(minutes=2 ** min(note.tries, 11)))
     note.save(update_fields=["provider_file_ids", "tries", "problem", "due_at"])
-    return False
+    return "failed" if problems else "waiting"
 
 
 def _remove_copies(

@@ -5,7 +5,6 @@ the row and the end of the note.
 """
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -24,8 +23,10 @@ from conversations.files.errors import (
     too_many_files,
 )
 from conversations.files.names import clean_name
+from conversations.files.receiving import receive
 from conversations.files.records import FileRecord
 from conversations.files.staging import Staged
+from conversations.files.threads import on_thread
 from exai.database import Database, DatabaseAway
 from exai.extraction.sniffing import sniff
 from exai.settings.storage import StorageSettings
@@ -33,7 +34,6 @@ from exai.settings.storage import StorageSettings
 logger = logging.getLogger(__name__)
 
 _PATIENCE_S = 10.0
-_PIECE_BYTES = 1024 * 1024  # as much as a thread is handed at once
 _MOST_COPIES = 4  # of files in a bucket, on this machine at a time
 _MEBIBYTE = 1024 * 1024
 
@@ -63,9 +63,9 @@ class FileStore:
         if size_hint is not None:
             await self.check_room(workspace=workspace, size_bytes=size_hint)
         with self.under_way():
-            staged = await asyncio.to_thread(reaching, self._blobs.staging.create)
+            staged = await on_thread(lambda: reaching(self._blobs.staging.create), undo=Staged.discard)
             try:
-                sha256, size = await self._receive(content, staged)
+                sha256, size = await receive(content, staged, most_bytes=self.most_bytes)
                 return await self._keep(staged, sha256, size, workspace=workspace, name=clean_name(name))
             finally:
                 # Not on a thread: a loop that ends gives none any more, and this is one system call or two.
@@ -112,21 +112,16 @@ class FileStore:
             yield path
             return
         async with self._copies:
-            copying = asyncio.ensure_future(
-                asyncio.to_thread(self._blobs.copy_out, record.storage_path, record.size_bytes)
-            )
             try:
-                copy = await asyncio.shield(copying)
+                copy = await on_thread(
+                    lambda: self._blobs.copy_out(record.storage_path, record.size_bytes), undo=Staged.discard
+                )
             except FileNotFoundError:
                 raise BytesMissing(record.name) from None
-            except asyncio.CancelledError:
-                # The thread cannot be stopped; what it makes must go.
-                copying.add_done_callback(_discard_result)
-                raise
             try:
                 yield copy.path
             finally:
-                await asyncio.to_thread(copy.discard)
+                copy.discard()
 
     async def drain(self, *, within_s: float) -> None:
         """Waits until what is being stored is stored, for so long at most."""
@@ -136,37 +131,6 @@ class FileStore:
         except TimeoutError:
             logger.warning("%d uploads had to be given up at the end of the process", self._under_way)
 
-    async def _receive(self, content: AsyncIterable[bytes], staged: Staged) -> tuple[str, int]:
-        """The SHA-256 and the size. A thread writes and hashes one piece while the next is received."""
-        digest = hashlib.sha256()
-        size = 0
-
-        def take(piece: bytearray) -> None:
-            digest.update(piece)
-            reaching(lambda: staged.write(piece))
-
-        gathered = bytearray()
-        taking: asyncio.Future[None] | None = None
-        try:
-            async for received in content:
-                size += len(received)
-                if size > self.most_bytes:
-                    raise FileTooLarge(self.most_bytes)
-                gathered += received
-                if len(gathered) >= _PIECE_BYTES:
-                    if taking is not None:
-                        await taking
-                    taking = asyncio.ensure_future(asyncio.to_thread(take, gathered))
-                    gathered = bytearray()
-            if taking is not None:
-                await taking
-            await asyncio.to_thread(take, gathered)
-        finally:
-            # The thread must be done with the file before that is closed.
-            if taking is not None and not taking.done():
-                await asyncio.wait({taking})
-        return digest.hexdigest(), size
-
     async def _keep(
         self, staged: Staged, sha256: str, size: int, *, workspace: str, name: str
     ) -> tuple[FileRecord, bool]:
@@ -175,17 +139,11 @@ class FileStore:
         )
         if known is not None:
             return known, True
-        sniffed = await asyncio.to_thread(sniff, staged.path, name=name)
+        sniffed = await on_thread(lambda: sniff(staged.path, name=name))
         path = self._blobs.new_path(workspace, sha256)
         new = FileRecord(uuid4(), workspace, name, sniffed.mime_type, size, sha256, path, datetime.now(UTC))
         await statements.note_bytes(self._database, path, within_s=_PATIENCE_S)
-        putting = asyncio.ensure_future(asyncio.to_thread(self._blobs.put, staged, path))
-        try:
-            await asyncio.shield(putting)
-        finally:
-            # The thread must be done with the file before that is closed.
-            if not putting.done():
-                await asyncio.wait({putting})
+        await on_thread(lambda: self._blobs.put(staged, path))
         outcome, stored = await statements.store_file(
             self._database,
             new,
@@ -212,8 +170,3 @@ class FileStore:
             await statements.forget_note(self._database, storage_path, within_s=_PATIENCE_S)
         except (StorageAway, DatabaseAway):
             logger.warning("Bytes that are not needed stay until the next cleanup")
-
-
-def _discard_result(copying: "asyncio.Future[Staged]") -> None:
-    if not copying.cancelled() and copying.exception() is None:
-        copying.result().discard()

@@ -195,7 +195,7 @@ def test_vendors_copies_are_removed_with_the_bytes_and_those_that_fail_stay_note
 def test_copies_wait_for_vendors_that_can_be_asked_and_the_bytes_do_not(blobs: Blobs, tmp_path: Path) -> None:
     file = put(blobs, "w", b"shared", copies={"kimi": "f-1"})
     file_remove(file_id=file.pk, workspace="w", unlink=False)
-    noted_bytes_remove(blobs=blobs)
+    assert noted_bytes_remove(blobs=blobs) == BytesRemoved(removed=0, failed=0, waiting=1)
     assert blobs_below(tmp_path / "files") == set()
     note = FileRemoval.objects.get()
     assert (note.provider_file_ids, note.tries) == ({"kimi": "f-1"}, 0)

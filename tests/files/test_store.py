@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import stat
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from conversations.files import statements
 from conversations.files.blobs import Blobs
 from conversations.files.errors import BytesMissing, FileTooLarge, QuotaReached, StorageAway, UploadLost
+from conversations.files.staging import Staged
 from conversations.files.store import FileStore
 from exai.database import Database
 from tests.files.conftest import MakeStore
@@ -145,6 +147,36 @@ async def test_a_cancelled_upload_leaves_nothing(
     with pytest.raises(asyncio.CancelledError):
         await storing
     assert (rows_of(database, workspace), blobs_below(tmp_path / "files")) == ([], set())
+
+
+async def test_a_cancelled_upload_closes_its_file_only_when_no_thread_writes_to_it_any_more(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing, may_end = threading.Event(), threading.Event()
+    states: list[str] = []
+    write, discard = Staged.write, Staged.discard
+
+    def slow_write(staged: Staged, data: bytes) -> None:
+        writing.set()
+        assert may_end.wait(10)
+        write(staged, data)
+        states.append("written")
+
+    def told_discard(staged: Staged) -> None:
+        states.append("closed")
+        discard(staged)
+
+    monkeypatch.setattr(Staged, "write", slow_write)
+    monkeypatch.setattr(Staged, "discard", told_discard)
+    storing = asyncio.create_task(store.store(pieces(b"x" * 2_000_000), workspace=new_workspace(), name="a"))
+    assert await asyncio.to_thread(writing.wait, 10)
+    for _ in range(2):
+        storing.cancel()
+        await asyncio.sleep(0)
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await storing
+    assert states == ["written", "closed"]
 
 
 async def test_an_upload_whose_note_is_gone_is_refused_and_may_be_sent_again(
