@@ -5,7 +5,7 @@ from typing import NamedTuple
 from django.db import transaction
 
 from conversations.files.blobs import Blobs
-from conversations.files.cleanup import note_removal, noted_bytes_remove
+from conversations.files.cleanup import Vendors, note_removal, noted_bytes_remove
 from conversations.models import Conversation, Message, StoredFile
 
 _BATCH = 200  # conversations, or files, a transaction
@@ -32,8 +32,9 @@ def workspace_contents(*, workspace: str) -> WorkspaceContents:
     )
 
 
-def workspace_remove(*, workspace: str, blobs: Blobs) -> WorkspaceContents:
-    """Removes conversations, messages, files and bytes; copies at vendors are noted for the hourly cleanup.
+def workspace_remove(*, workspace: str, blobs: Blobs, vendors: Vendors) -> WorkspaceContents:
+    """Removes conversations, messages, files and bytes; what fails of bytes and of copies at vendors
+    is left to the hourly cleanup.
 
     In batches: when it is interrupted, it goes on where it was. May be repeated.
     """
@@ -60,5 +61,5 @@ def workspace_remove(*, workspace: str, blobs: Blobs) -> WorkspaceContents:
         copies += sum(len(file.provider_file_ids) for file in found)
         if not found:
             break
-    noted_bytes_remove(blobs=blobs)
+    noted_bytes_remove(blobs=blobs, vendors=vendors)
     return WorkspaceContents(conversations, messages, files, size, copies)

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -19,14 +19,15 @@ logger = logging.getLogger(__name__)
 BATCH = 500  # rows a transaction
 _BYTES_BATCH = 20  # the deletion of one may take a request to a store
 _LONGEST_BACKOFF = timedelta(days=1)
-_NO_VENDORS = "Its copies at vendors are removed when their vendors can be asked."
 
 
 class CopyNotRemoved(Exception):
     """A vendor did not remove its copy; the message says why."""
 
 
-class VendorCopies(Protocol):
+class Vendors(Protocol):
+    """Those that may hold copies of files."""
+
     def remove(self, vendor: str, copy_id: str) -> None:
         """Removes a vendor's copy; that there is none is no error. Raises `CopyNotRemoved`."""
 
@@ -52,7 +53,6 @@ class InUse(Exception):
 class BytesRemoved(NamedTuple):
     removed: int
     failed: int  # to be tried again later
-    waiting: int = 0  # only for vendors, which cannot be asked here
 
 
 def orphaned_files(*, grace: timedelta) -> list[Orphan]:
@@ -110,12 +110,9 @@ def note_removal(files: list[StoredFile]) -> None:
     )
 
 
-def noted_bytes_remove(*, blobs: Blobs, vendors: VendorCopies | None = None) -> BytesRemoved:
-    """Removes the bytes, and the vendors' copies, whose notes are due. What fails is tried again later, and later.
-
-    Without `vendors` a note that names copies is kept until there are some to ask.
-    """
-    removed = failed = waiting = 0
+def noted_bytes_remove(*, blobs: Blobs, vendors: Vendors) -> BytesRemoved:
+    """Removes the bytes, and the vendors' copies, whose notes are due. What fails is tried again later, and later."""
+    removed = failed = 0
     while True:
         with transaction.atomic():
             notes = list(
@@ -124,48 +121,36 @@ def noted_bytes_remove(*, blobs: Blobs, vendors: VendorCopies | None = None) -> 
                 .order_by("due_at")[:_BYTES_BATCH]
             )
             for note in notes:
-                match _remove_noted(note, blobs, vendors):
-                    case "removed":
-                        removed += 1
-                    case "failed":
-                        failed += 1
-                    case "waiting":
-                        waiting += 1
+                done = _remove_noted(note, blobs, vendors)
+                removed, failed = removed + done, failed + (not done)
         if not notes:
-            return BytesRemoved(removed, failed, waiting)
+            return BytesRemoved(removed, failed)
 
 
-def _remove_noted(
-    note: FileRemoval, blobs: Blobs, vendors: VendorCopies | None
-) -> Literal["removed", "failed", "waiting"]:
+def _remove_noted(note: FileRemoval, blobs: Blobs, vendors: Vendors) -> bool:
     if StoredFile.objects.filter(storage_path=note.storage_path).exists():
         # It is named again, such as by a restored backup: then nothing of it may go.
         note.delete()
-        return "removed"
+        return True
     problems: list[str] = []
     try:
         blobs.delete(note.storage_path)
     except StorageAway as error:
         problems.append(f"{error.message} ({type(error.__cause__).__name__})")
-    note.provider_file_ids, unasked = _remove_copies(note.provider_file_ids, vendors, problems)
-    if not problems and not unasked:
+    note.provider_file_ids = _remove_copies(note.provider_file_ids, vendors, problems)
+    if not problems:
         note.delete()
-        return "removed"
-    if problems:
-        note.tries += 1
-        logger.warning("Bytes of a removed file stay for now, tried %d times: %s", note.tries, problems[0])
-    note.problem = " ".join(problems) or _NO_VENDORS
+        return True
+    note.tries += 1
+    logger.warning("Bytes of a removed file stay for now, tried %d times: %s", note.tries, problems[0])
+    note.problem = " ".join(problems)
     note.due_at = timezone.now() + min(_LONGEST_BACKOFF, timedelta(minutes=2 ** min(note.tries, 11)))
     note.save(update_fields=["provider_file_ids", "tries", "problem", "due_at"])
-    return "failed" if problems else "waiting"
+    return False
 
 
-def _remove_copies(
-    copies: Mapping[str, Any], vendors: VendorCopies | None, problems: list[str]
-) -> tuple[dict[str, Any], bool]:
-    """The copies that are left, and whether some were not even asked for."""
-    if vendors is None:
-        return dict(copies), bool(copies)
+def _remove_copies(copies: Mapping[str, Any], vendors: Vendors, problems: list[str]) -> dict[str, Any]:
+    """The copies that are left."""
     left: dict[str, Any] = {}
     for vendor, copy_id in copies.items():
         try:
@@ -173,4 +158,4 @@ def _remove_copies(
         except CopyNotRemoved as error:
             left[vendor] = copy_id
             problems.append(f"{vendor}: {error}")
-    return left, False
+    return left

@@ -14,7 +14,7 @@ _GONE = 404
 
 
 class ConfiguredVendors:
-    """Implements `conversations.files.cleanup.VendorCopies`."""
+    """Implements `conversations.files.cleanup.Vendors`."""
 
     def __init__(self, settings: ProviderSettings) -> None:
         self._settings = settings

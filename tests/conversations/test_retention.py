@@ -4,6 +4,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from conversations import services
@@ -105,6 +106,8 @@ def test_messages_are_paged_by_position_newest_page_first_each_oldest_first(clie
 
 def test_a_page_is_read_by_the_index_however_long_the_conversation(client_of_hub: ApiClient) -> None:
     conversation = _conversation(client_of_hub, messages=2_000)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE messages")
     plan = (
         Message.objects.filter(conversation=conversation, position__lt=1_000)
         .order_by("-position")[:50]

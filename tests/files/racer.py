@@ -73,11 +73,13 @@ def clean() -> dict[str, Any]:
     django.setup()
     from conversations.files.blobs import hub_blobs
     from conversations.files.cleanup import noted_bytes_remove, orphaned_files_remove
+    from conversations.files.vendor_removal import ConfiguredVendors
+    from exai.settings.hub import hub_settings
 
     removed = 0
     while not select.select([sys.stdin], [], [], 0)[0]:
         removed += len(orphaned_files_remove(grace=timedelta(0)))
-        assert noted_bytes_remove(blobs=hub_blobs()).failed == 0
+        assert noted_bytes_remove(blobs=hub_blobs(), vendors=ConfiguredVendors(hub_settings())).failed == 0
         hub_blobs().staging.remove_leftovers()
     return {"removed": removed}
 

@@ -72,7 +72,7 @@ class Vendors:
 def test_a_removed_file_takes_its_bytes_along(blobs: Blobs, tmp_path: Path) -> None:
     file, kept = put(blobs, "w", b"gone"), put(blobs, "w", b"kept")
     assert file_remove(file_id=file.pk, workspace="w", unlink=False) is not None
-    assert noted_bytes_remove(blobs=blobs) == BytesRemoved(removed=1, failed=0)
+    assert noted_bytes_remove(blobs=blobs, vendors=Vendors()) == BytesRemoved(removed=1, failed=0)
     assert blobs_below(tmp_path / "files") == {kept.storage_path}
     assert FileRemoval.objects.count() == 0
 
@@ -120,21 +120,21 @@ def test_a_note_that_is_not_due_is_left_alone(blobs: Blobs, tmp_path: Path) -> N
     path = put(blobs, "w", b"coming").storage_path
     StoredFile.objects.all().delete()
     FileRemoval.objects.create(storage_path=path, due_at=timezone.now() + timedelta(hours=1))
-    assert noted_bytes_remove(blobs=blobs) == BytesRemoved(0, 0)
+    assert noted_bytes_remove(blobs=blobs, vendors=Vendors()) == BytesRemoved(0, 0)
     assert blobs_below(tmp_path / "files") == {path}
 
 
 def test_bytes_that_a_file_names_again_are_kept_though_noted(blobs: Blobs, tmp_path: Path) -> None:
     file = put(blobs, "w", b"restored")
     FileRemoval.objects.create(storage_path=file.storage_path, due_at=timezone.now())
-    noted_bytes_remove(blobs=blobs)
+    noted_bytes_remove(blobs=blobs, vendors=Vendors())
     assert blobs_below(tmp_path / "files") == {file.storage_path}
     assert FileRemoval.objects.count() == 0
 
 
 def test_bytes_that_are_gone_already_are_no_failure(blobs: Blobs) -> None:
     FileRemoval.objects.create(storage_path="w/00/nothing", due_at=timezone.now())
-    assert noted_bytes_remove(blobs=blobs) == BytesRemoved(removed=1, failed=0)
+    assert noted_bytes_remove(blobs=blobs, vendors=Vendors()) == BytesRemoved(removed=1, failed=0)
 
 
 def test_what_cannot_be_removed_is_told_and_tried_again_later_and_later(
@@ -149,8 +149,8 @@ def test_what_cannot_be_removed_is_told_and_tried_again_later_and_later(
     monkeypatch.setattr(blobs, "delete", fail)
     pauses = []
     for tries in (1, 2, 3):
-        assert noted_bytes_remove(blobs=blobs) == BytesRemoved(removed=0, failed=1)
-        assert noted_bytes_remove(blobs=blobs) == BytesRemoved(0, 0)  # not at once
+        assert noted_bytes_remove(blobs=blobs, vendors=Vendors()) == BytesRemoved(removed=0, failed=1)
+        assert noted_bytes_remove(blobs=blobs, vendors=Vendors()) == BytesRemoved(0, 0)  # not at once
         note = FileRemoval.objects.get()
         assert (note.tries, "cannot be reached" in note.problem) == (tries, True)
         pauses.append(note.due_at - timezone.now())
@@ -158,7 +158,7 @@ def test_what_cannot_be_removed_is_told_and_tried_again_later_and_later(
     assert pauses == sorted(pauses)
     assert pauses[0] > timedelta(minutes=1)
     monkeypatch.undo()
-    assert noted_bytes_remove(blobs=blobs) == BytesRemoved(removed=1, failed=0)
+    assert noted_bytes_remove(blobs=blobs, vendors=Vendors()) == BytesRemoved(removed=1, failed=0)
 
 
 def test_one_note_that_fails_does_not_hold_up_the_others(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +174,7 @@ def test_one_note_that_fails_does_not_hold_up_the_others(blobs: Blobs, monkeypat
         delete(path)
 
     monkeypatch.setattr(blobs, "delete", fail_one)
-    assert noted_bytes_remove(blobs=blobs) == BytesRemoved(removed=30, failed=1)
+    assert noted_bytes_remove(blobs=blobs, vendors=Vendors()) == BytesRemoved(removed=30, failed=1)
 
 
 def test_vendors_copies_are_removed_with_the_bytes_and_those_that_fail_stay_noted(blobs: Blobs) -> None:
@@ -192,26 +192,17 @@ def test_vendors_copies_are_removed_with_the_bytes_and_those_that_fail_stay_note
     assert FileRemoval.objects.count() == 0
 
 
-def test_copies_wait_for_vendors_that_can_be_asked_and_the_bytes_do_not(blobs: Blobs, tmp_path: Path) -> None:
-    file = put(blobs, "w", b"shared", copies={"kimi": "f-1"})
-    file_remove(file_id=file.pk, workspace="w", unlink=False)
-    assert noted_bytes_remove(blobs=blobs) == BytesRemoved(removed=0, failed=0, waiting=1)
-    assert blobs_below(tmp_path / "files") == set()
-    note = FileRemoval.objects.get()
-    assert (note.provider_file_ids, note.tries) == ({"kimi": "f-1"}, 0)
-
-
 def test_a_workspace_is_removed_with_all_that_it_keeps_and_no_other(blobs: Blobs, tmp_path: Path) -> None:
     files = [put(blobs, "w", content, copies={"kimi": "f"}) for content in (b"1", b"22")]
     conversation = use(files[0])
     conversation.messages.create(position=0, role="user", content="hello", idempotency_key="k")
     other = put(blobs, "other", b"kept")
     use(other)
-    assert workspace_remove(workspace="w", blobs=blobs) == WorkspaceContents(
+    assert workspace_remove(workspace="w", blobs=blobs, vendors=Vendors()) == WorkspaceContents(
         conversations=1, messages=1, files=2, bytes=3, vendor_copies=2
     )
-    assert workspace_remove(workspace="w", blobs=blobs) == WorkspaceContents(0, 0, 0, 0, 0)
+    assert workspace_remove(workspace="w", blobs=blobs, vendors=Vendors()) == WorkspaceContents(0, 0, 0, 0, 0)
     assert list(StoredFile.objects.all()) == [other]
     assert Conversation.objects.get().workspace == "other"
     assert blobs_below(tmp_path / "files") == {other.storage_path}
-    assert FileRemoval.objects.count() == 2  # for the copies
+    assert FileRemoval.objects.count() == 0

@@ -54,7 +54,6 @@ class Command(BaseCommand):
             done |= {
                 "blobs_removed": cleared.removed,
                 "blobs_failed": cleared.failed,
-                "waiting_for_vendors": cleared.waiting,
                 "leftovers_removed": blobs.staging.remove_leftovers(),
             }
         if options["json"]:
@@ -69,7 +68,6 @@ class Command(BaseCommand):
         self.stdout.write(f"{len(orphans)} files, {done['bytes']:,} bytes {would}.")
         if not done["dry_run"]:
             self.stdout.write(
-                f"Bytes of {done['blobs_removed']} removed from the storage, {done['blobs_failed']} to be tried again, "
-                f"{done['waiting_for_vendors']} until their vendors can be asked; "
+                f"Bytes of {done['blobs_removed']} removed from the storage, {done['blobs_failed']} to be tried again; "
                 f"{done['leftovers_removed']} left over from ended processes removed."
             )

@@ -7,9 +7,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from conversations.files.blobs import hub_blobs
+from conversations.files.vendor_removal import ConfiguredVendors
 from conversations.workspaces import WorkspaceContents, workspace_contents, workspace_remove
 from exai.access import ENVIRONMENT_CLIENT, client_set_enabled
 from exai.models import ApiClient
+from exai.settings.hub import hub_settings
 
 
 class Command(BaseCommand):
@@ -40,7 +42,7 @@ class Command(BaseCommand):
         enabled = [client for client in clients if client.enabled]
         for client in enabled:
             client_set_enabled(client=client, enabled=False)
-        removed = workspace_remove(workspace=workspace, blobs=hub_blobs())
+        removed = workspace_remove(workspace=workspace, blobs=hub_blobs(), vendors=ConfiguredVendors(hub_settings()))
         if options["json"]:
             disabled = [client.name for client in enabled]
             self.stdout.write(json.dumps({"workspace": workspace, "disabled": disabled, **removed._asdict()}))
