@@ -25,7 +25,7 @@ _NOWHERE = "No conversation uses it."
 
 @admin.register(StoredFile)
 class StoredFileAdmin(ModelAdmin):  # type: ignore[misc]
-    list_display = ("original_name", "workspace", "mime_type", "size", "uses", "vendors", "access_count", "created_at")
+    list_display = ("name", "workspace", "type", "size", "uses", "vendors", "access_count", "created_at")
     list_filter = ("workspace", "mime_type", "file_type")
     search_fields = ("original_name", "sha256__startswith", "id__startswith")
     search_help_text = "Name, or the beginning of the SHA-256 or of the id"
@@ -33,11 +33,11 @@ class StoredFileAdmin(ModelAdmin):  # type: ignore[misc]
     list_per_page = 50
     show_full_result_count = False
     fieldsets = (
-        (None, {"fields": ("original_name", "other_names", "workspace", "mime_type", "size", "sha256", "id")}),
+        (None, {"fields": ("name", "other_names", "workspace", "type", "size", "content_hash", "id")}),
         ("Used", {"fields": ("conversations", "access_count", "last_accessed", "created_at")}),
         ("Copies at vendors", {"fields": ("copies",)}),
         ("What a model is sent of it", {"fields": ("reading_state",)}),
-        ("Stored", {"fields": ("storage_path", "file_type")}),
+        ("Stored", {"fields": ("place", "file_type")}),
     )
     actions_detail = ("download",)
 
@@ -49,6 +49,22 @@ class StoredFileAdmin(ModelAdmin):  # type: ignore[misc]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    @admin.display(ordering="original_name")
+    def name(self, file: StoredFile) -> str:
+        return file.original_name
+
+    @admin.display(ordering="mime_type")
+    def type(self, file: StoredFile) -> str:
+        return file.mime_type
+
+    @admin.display(description="SHA-256")
+    def content_hash(self, file: StoredFile) -> str:
+        return _breakable(file.sha256 or "unknown: the bytes are missing")
+
+    @admin.display(description="path in the storage")
+    def place(self, file: StoredFile) -> str:
+        return _breakable(file.storage_path)
 
     @admin.display(ordering="size_bytes")
     def size(self, file: StoredFile) -> str:
@@ -132,3 +148,8 @@ class StoredFileAdmin(ModelAdmin):  # type: ignore[misc]
         counts = {"files": len(files), "places in conversations": links, "copies at vendors": copies}
         needed = set() if self.has_delete_permission(request) else {"file"}
         return listed, {name: count for name, count in counts.items() if count}, needed, []
+
+
+def _breakable(text: str) -> str:
+    """A long word that a narrow screen may break anywhere."""
+    return format_html('<span style="overflow-wrap: anywhere">{}</span>', text)
