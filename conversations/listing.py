@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple, Self
 from uuid import UUID
 
-from django.db.models import IntegerField, OuterRef, Q, QuerySet, Subquery
+from django.db.models import F, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from conversations.models import Conversation, Message
@@ -73,7 +73,11 @@ class ListPage(NamedTuple):
 def conversations_listed(chosen: Chosen, *, after: Place | None = None, limit: int = 50) -> ListPage:
     """A page, last used first; paged by key. A conversation that is used meanwhile moves to the front."""
     limit = max(1, min(limit, MOST_A_PAGE))
-    found = _conversations(chosen).order_by("-updated_at", "-id")
+    found = _conversations(chosen).order_by(
+        # As the index of a workspace has it.
+        "-updated_at" if chosen.workspace is None else F("updated_at").desc(nulls_last=True),
+        "-id",
+    )
     if after is not None:
         found = found.filter(updated_at__lte=after.updated_at).exclude(updated_at=after.updated_at, id__gte=after.id)
     rows = [

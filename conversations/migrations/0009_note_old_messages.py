@@ -25,6 +25,14 @@ def _note(apps: Any, schema_editor: Any) -> None:
             last = end
 
 
+def _concurrently(name: str, what: str) -> migrations.RunSQL:
+    """An index that no turn waits for. One that an interrupted try left behind is invalid, and made anew."""
+    return migrations.RunSQL(
+        [f"DROP INDEX CONCURRENTLY IF EXISTS {name}", f"CREATE INDEX CONCURRENTLY {name} ON conversations {what}"],
+        [f"DROP INDEX CONCURRENTLY IF EXISTS {name}"],
+    )
+
+
 class Migration(migrations.Migration):
     """Without a transaction around it: no table is locked for long, and after an interruption it goes on. The worker
     finds the words of what is noted, in the background."""
@@ -39,14 +47,11 @@ class Migration(migrations.Migration):
         migrations.RunPython(_note, migrations.RunPython.noop),
         migrations.SeparateDatabaseAndState(
             database_operations=[
-                # One that an interrupted try left behind is invalid.
+                _concurrently("conversation_in_bin", "(deleted_at) WHERE deleted_at IS NOT NULL"),
+                _concurrently("conversation_by_use", "(workspace, updated_at DESC NULLS LAST, id DESC)"),
                 migrations.RunSQL(
-                    [
-                        "DROP INDEX CONCURRENTLY IF EXISTS conversation_in_bin",
-                        "CREATE INDEX CONCURRENTLY conversation_in_bin ON conversations (deleted_at)"
-                        " WHERE deleted_at IS NOT NULL",
-                    ],
-                    ["DROP INDEX CONCURRENTLY IF EXISTS conversation_in_bin"],
+                    "DROP INDEX CONCURRENTLY IF EXISTS conversation_by_workspace",
+                    "CREATE INDEX CONCURRENTLY conversation_by_workspace ON conversations (workspace, updated_at DESC)",
                 ),
             ],
             state_operations=[
@@ -56,6 +61,16 @@ class Migration(migrations.Migration):
                         condition=models.Q(("deleted_at__isnull", False)),
                         fields=["deleted_at"],
                         name="conversation_in_bin",
+                    ),
+                ),
+                migrations.RemoveIndex(model_name="conversation", name="conversation_by_workspace"),
+                migrations.AddIndex(
+                    model_name="conversation",
+                    index=models.Index(
+                        models.F("workspace"),
+                        models.OrderBy(models.F("updated_at"), descending=True, nulls_last=True),
+                        models.OrderBy(models.F("id"), descending=True),
+                        name="conversation_by_use",
                     ),
                 ),
             ],

@@ -54,7 +54,13 @@ class Conversation(models.Model):
         db_table = "conversations"
         ordering = ("-updated_at",)
         indexes = (
-            models.Index(fields=["workspace", "-updated_at"], name="conversation_by_workspace"),
+            # NULLS LAST, so that no other index has this order: by age, a list would read through all workspaces.
+            models.Index(
+                "workspace",
+                models.F("updated_at").desc(nulls_last=True),
+                models.F("id").desc(),
+                name="conversation_by_use",
+            ),
             models.Index(fields=["updated_at"], name="conversation_by_age"),
             models.Index(
                 fields=["deleted_at"], name="conversation_in_bin", condition=models.Q(deleted_at__isnull=False)

@@ -9,6 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from conversations import services
@@ -70,6 +72,31 @@ def test_the_list_is_paged_without_doubles_while_turns_are_added(agent: ApiClien
         if place is None:
             break
     assert seen == expected
+
+
+def test_a_page_of_the_list_reads_no_more_rows_than_it_shows(agent: ApiClient) -> None:
+    Conversation.objects.bulk_create(
+        Conversation(client=agent, workspace="agent" if number < 3_000 else "other", updated_at=timezone.now())
+        for number in range(6_000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE conversations")
+    with CaptureQueriesContext(connection) as queries:
+        place = conversations_listed(Chosen("agent"), limit=50).next
+        conversations_listed(Chosen("agent"), after=place, limit=50)
+    assert len(queries) == 2
+    for query in queries:
+        with connection.cursor() as cursor:
+            cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + query["sql"])
+            ((plan,),) = cursor.fetchone()
+        assert 51 <= _rows_of_conversations(plan["Plan"]) < 100
+
+
+def _rows_of_conversations(node: dict[str, Any]) -> float:
+    read: float = sum(_rows_of_conversations(inner) for inner in node.get("Plans", []))
+    if node.get("Relation Name") == "conversations":
+        read += node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
+    return read
 
 
 def test_the_list_can_be_narrowed(agent: ApiClient) -> None:

@@ -1,5 +1,8 @@
 """Full-text search: what is found, what is not, and that no text is a wrong query."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from django.db import connection
 from hypothesis import given
@@ -186,3 +189,29 @@ class TestAnyText(TestCase):
     def test_is_a_query(self, asked: str) -> None:
         search(asked, workspace=asked.replace("\x00", " ").encode("utf-8", "replace").decode())
         search(asked, workspace=None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_several_workers_find_each_message_out_once_while_others_are_removed(agent: ApiClient) -> None:
+    kept = [said(agent, *(f"alpha {number}" for number in range(30))) for _ in range(10)]
+    gone = [said(agent, *(f"alpha {number}" for number in range(30))) for _ in range(10)]
+
+    def in_a_thread(work: Callable[[], int]) -> int:
+        try:
+            return work()
+        finally:
+            connection.close()
+
+    def remove() -> int:
+        for conversation in gone:
+            Conversation.objects.filter(pk=conversation.pk).delete()
+        return 0
+
+    with ThreadPoolExecutor() as threads:
+        found = list(threads.map(in_a_thread, [find_words, remove, find_words, find_words]))
+    found.append(find_words())
+    assert 300 <= sum(found) <= 600
+    assert MessageWords.objects.filter(words__isnull=False).count() == MessageWords.objects.count() == 300
+    assert {words.message.conversation_id for words in MessageWords.objects.select_related("message")} == {
+        one.pk for one in kept
+    }
