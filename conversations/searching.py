@@ -2,14 +2,16 @@
 
 Two ways to find, since no index does both: what most messages hold is met soon when the newest are read one after
 another, and what few hold is found by the GIN index over words. So a bounded number of the newest is read first, and
-the index asked for the rest. The workspace is a word of its own in what is indexed, so that a small workspace costs
-nothing of a huge one beside it.
+the index asked for the rest: for the span of the newest 32,768 to 65,536 messages, and then for all, so that not every
+match is fetched for a page of them. The workspace is a word of its own in what is indexed, so that a small workspace
+costs nothing of a huge one beside it.
 
 The syntax is that of web searches, https://www.postgresql.org/docs/current/textsearch-controls.html: all words must be
 there, `or`, `-word`, `"a phrase"`; and `word*` for words that begin so, from three letters on. Any text is valid.
 """
 
 import re
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
@@ -24,6 +26,7 @@ LONGEST_QUERY = 400  # characters; what follows is left out
 PATIENCE_MS = 2_000
 _READ_THROUGH = 2_000  # of the newest messages
 _BEYOND = 2**63 - 1
+_SPAN_BITS = 15  # of message ids, as words_of_message() has it (migration 0006)
 _PIECE, _BEFORE = 300, 100  # characters of a snippet, and of those before the match
 
 _BEGINNING = re.compile(r"(?<!\S)(-?)([^\W_]{3,})\*(?!\S)")
@@ -63,6 +66,10 @@ _AMONG_NEWEST: LiteralString = """ (
     SELECT message_id FROM ({newest}) newest
     WHERE coalesce(words, words_of_message(message_id)) @@ %(query)s::tsquery ORDER BY message_id DESC
 ) found """
+_LAST_ONE: LiteralString = """
+SELECT max(message_id) FROM message_words
+WHERE (%(workspace)s::text IS NULL OR workspace = %(workspace)s) AND message_id < %(before)s
+"""
 _BY_INDEX: LiteralString = """
 WITH every AS MATERIALIZED (SELECT message_id FROM message_words WHERE words @@ %(query_there)s::tsquery)
 """
@@ -152,12 +159,27 @@ def _rows(asked: str, workspace: str | None, client_id: int | None, before: int,
             return rows
         # Planned as many sorted by an index, or as a table read whole, it could take seconds.
         cursor.execute("SET LOCAL enable_seqscan = off")
-        there = query if workspace is None else f"'{_quoted(' ' + workspace)}' & ({query})"
-        cursor.execute(
-            _BY_INDEX + _COLUMNS + _INDEXED_AND_DUE.format(newest=newest) + _HIT, {**values, "query_there": there}
-        )
-        rows = cursor.fetchall()
-        return rows  # noqa: RET504  typed above
+        statement = _BY_INDEX + _COLUMNS + _INDEXED_AND_DUE.format(newest=newest) + _HIT
+        # What is due lies among the newest, so whatever a narrowing leaves out is older than what it finds.
+        for there in _narrowings(cursor, values):
+            cursor.execute(statement, {**values, "query_there": f"{there}({query})"})
+            rows = cursor.fetchall()
+            if len(rows) >= limit:
+                break
+        return rows
+
+
+def _narrowings(cursor: Any, values: dict[str, Any]) -> Iterator[str]:
+    """What is asked of the index beside the words: first the workspace's newest span of messages, then all of it."""
+    workspace = "" if values["workspace"] is None else f"'{_quoted(' ' + values['workspace'])}' & "
+    cursor.execute(_LAST_ONE, values)
+    (last,) = cursor.fetchone()
+    if last is None:
+        return
+    span = last >> _SPAN_BITS
+    if span > 1:
+        yield f"{workspace}(' #{span}' | ' #{span - 1}') & "
+    yield workspace
 
 
 def _parted(asked: str) -> tuple[str, str]:

@@ -17,9 +17,10 @@ EXCEPTION WHEN program_limit_exceeded THEN
     RETURN to_tsvector('pg_catalog.simple', left(parted, 16384));
 END $$;
 
--- The workspace is a word that no text can hold: words have no spaces.
+-- The workspace is a word, and so is the span of 32,768 messages that it is one of. No text can hold these: words have
+-- no spaces.
 CREATE FUNCTION words_of_message(message bigint) RETURNS tsvector LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT array_to_tsvector(ARRAY[' ' || c.workspace]) || words_of(m.content)
+    SELECT array_to_tsvector(ARRAY[' ' || c.workspace, ' #' || (m.id >> 15)]) || words_of(m.content)
         || CASE WHEN m.position = 0 THEN words_of(c.title) ELSE '' END
     FROM messages m JOIN conversations c ON c.id = m.conversation_id
     WHERE m.id = message

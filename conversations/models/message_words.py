@@ -8,8 +8,9 @@ from conversations.models.conversation import Message
 
 
 class MessageWords(models.Model):
-    """The words of a message, at position 0 also those of the title, and the workspace as a word of its own. A turn
-    only notes that there is a message; the worker finds its words (conversations.words)."""
+    """The words of a message, at position 0 also those of the title, and as words of their own the workspace, and the
+    span of ids that it lies in. A turn only notes that there is a message; the worker finds its words
+    (conversations.words)."""
 
     message = models.OneToOneField(
         Message, on_delete=models.DO_NOTHING, primary_key=True, related_name="words", db_constraint=False

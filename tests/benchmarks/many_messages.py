@@ -51,7 +51,7 @@ JOIN sentences three ON three.id = place.three
 """
 _WORDS: LiteralString = """
 INSERT INTO message_words (message_id, workspace, words)
-SELECT m.id, c.workspace, array_to_tsvector(ARRAY[' ' || c.workspace]) || words_of(m.content)
+SELECT m.id, c.workspace, array_to_tsvector(ARRAY[' ' || c.workspace, ' #' || (m.id >> 15)]) || words_of(m.content)
 FROM messages m JOIN conversations c ON c.id = m.conversation_id WHERE m.id > %s AND m.id <= %s
 """
 

@@ -111,6 +111,29 @@ def test_pages_go_on_where_the_one_before_ended_while_turns_are_added(agent: Api
     assert seen == [6, 5, 4, 3, 2, 1, 0]
 
 
+@pytest.mark.usefixtures("found_at_once")
+@pytest.mark.parametrize("limit", [1, 2, 3, 50])
+def test_pages_go_on_through_all_spans_of_the_index(agent: ApiClient, limit: int) -> None:
+    conversation = said(agent)
+    ids = [10**9 + span * 30_000 for span in range(12)]
+    Message.objects.bulk_create(
+        Message(
+            id=id_, conversation=conversation, position=place, role="user", content="alpha", idempotency_key=str(id_)
+        )
+        for place, id_ in enumerate(ids)
+    )
+    for workspace in ("agent", None):
+        seen: list[int] = []
+        before = None
+        while True:
+            page = search("alpha", workspace=workspace, before=before, limit=limit)
+            seen += [hit.message_id for hit in page.hits]
+            before = page.before
+            if before is None:
+                break
+        assert seen == ids[::-1]
+
+
 @pytest.mark.usefixtures("words")
 def test_what_is_in_the_bin_is_not_found_until_it_is_restored(agent: ApiClient) -> None:
     conversation = said(agent, "alpha")
