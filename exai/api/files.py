@@ -114,7 +114,7 @@ def _described(file: StoredFile) -> dict[str, Any]:
 def _limit(given: str | None) -> int:
     if given is None:
         return _PAGE
-    if not given.isascii() or not given.isdecimal() or not 1 <= int(given[:9]) <= MOST_A_PAGE:
+    if not given.isascii() or not given.isdecimal() or len(given) > 9 or not 1 <= int(given) <= MOST_A_PAGE:
         raise InvalidValue(f"`limit` should be a whole number from 1 to {MOST_A_PAGE}.", limit="out of range")
     return int(given)
 
