@@ -62,6 +62,10 @@ class Blobs:
         """That there are none is no error. Raises `StorageAway`."""
         reaching(lambda: self._storage.delete(storage_path))
 
+    def are_there(self, storage_path: str) -> bool:
+        """Raises `StorageAway`."""
+        return bool(reaching(lambda: self._storage.exists(storage_path)))
+
     def local_path(self, storage_path: str) -> Path | None:
         """The file itself, where the storage is a folder of this machine."""
         return Path(self._local.path(storage_path)) if self._local is not None else None

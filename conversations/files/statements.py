@@ -25,6 +25,11 @@ RETURNING """
 
 _TOUCH: LiteralString = "SELECT " + _COLUMNS + " FROM files WHERE id = (SELECT touch_file(%s, %s, %s))"
 
+# Only of these bytes: meanwhile they may have been stored anew.
+_MISS: LiteralString = """
+UPDATE files SET metadata = metadata || '{"bytes_missing": true}' WHERE id = %s AND storage_path = %s RETURNING id
+"""
+
 # An hour is longer than any way from here to the row.
 _NOTE: LiteralString = """
 INSERT INTO file_removals (storage_path, provider_file_ids, due_at) VALUES (%s, '{}', now() + interval '1 hour')
@@ -57,6 +62,11 @@ async def touch_file(
     """The file of the workspace that has this content, kept for a new grace period."""
     rows = await database.fetch(_TOUCH, (workspace, sha256, name), within_s=within_s)
     return FileRecord.of_row(rows[0]) if rows else None
+
+
+async def miss_bytes(database: Database, file: FileRecord, *, within_s: float) -> None:
+    """The bytes are not where they should be: whoever stores the content again brings them back."""
+    await database.fetch(_MISS, (file.id, file.storage_path), within_s=within_s)
 
 
 async def note_bytes(database: Database, storage_path: str, *, within_s: float) -> None:

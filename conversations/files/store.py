@@ -107,7 +107,7 @@ class FileStore:
         `StorageAway`."""
         path = self._blobs.local_path(record.storage_path)
         if path is not None:
-            if not await asyncio.to_thread(path.is_file):
+            if not await asyncio.to_thread(self._blobs.are_there, record.storage_path):
                 raise BytesMissing(record.name)
             yield path
             return
@@ -138,7 +138,9 @@ class FileStore:
             self._database, workspace=workspace, sha256=sha256, name=name, within_s=_PATIENCE_S
         )
         if known is not None:
-            return known, True
+            if await on_thread(lambda: self._blobs.are_there(known.storage_path)):
+                return known, True
+            await statements.miss_bytes(self._database, known, within_s=_PATIENCE_S)
         sniffed = await on_thread(lambda: sniff(staged.path, name=name))
         path = self._blobs.new_path(workspace, sha256)
         new = FileRecord(uuid4(), workspace, name, sniffed.mime_type, size, sha256, path, datetime.now(UTC))

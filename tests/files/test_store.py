@@ -282,12 +282,33 @@ async def test_quotas_hold_though_all_come_at_once(
         await store.store(pieces(b"unread"), workspace=workspace, name="a", size_hint=300_000)
 
 
-async def test_content_whose_bytes_were_missing_is_there_again(store: FileStore, database: psycopg.Connection) -> None:
-    workspace = new_workspace()
-    old, _ = await store.store(pieces(b"lost"), workspace=workspace, name="a.txt")
+async def test_content_whose_bytes_were_missing_is_there_again(
+    make_store: MakeStore, database: psycopg.Connection
+) -> None:
+    # Its row has its place in the workspace already: a full one has room for the bytes.
+    store = make_store(EXAI_WORKSPACE_MAX_FILES="1", EXAI_WORKSPACE_MAX_MB="1")
+    workspace, content = new_workspace(), b"lost" * 150_000
+    old, _ = await store.store(pieces(content), workspace=workspace, name="a.txt")
     database.execute("UPDATE files SET metadata = '{\"bytes_missing\": true}' WHERE id = %s", (old.id,))
-    new, duplicate = await store.store(pieces(b"lost"), workspace=workspace, name="a.txt")
+    new, duplicate = await store.store(pieces(content), workspace=workspace, name="a.txt")
     assert (new.id, duplicate, new.storage_path == old.storage_path) == (old.id, False, False)
     assert database.execute("SELECT metadata FROM files WHERE id = %s", (old.id,)).fetchone() == ({},)
     async with store.on_disk(new) as path:
+        assert path.read_bytes() == content
+
+
+async def test_content_whose_bytes_are_gone_unnoticed_is_there_again(
+    store: FileStore, blobs: Blobs, database: psycopg.Connection, tmp_path: Path
+) -> None:
+    workspace = new_workspace()
+    old, _ = await store.store(pieces(b"lost"), workspace=workspace, name="a.txt")
+    (tmp_path / "files" / old.storage_path).unlink()
+    stored = await asyncio.gather(*(store.store(pieces(b"lost"), workspace=workspace, name="a.txt") for _ in range(5)))
+    assert {record.id for record, _ in stored} == {old.id}
+    assert [duplicate for _, duplicate in stored].count(False) == 1
+    new = stored[0][0]
+    async with store.on_disk(new) as path:
         assert path.read_bytes() == b"lost"
+    assert blobs_below(tmp_path / "files") == {new.storage_path}
+    assert notes_of(database, workspace) == [old.storage_path]
+    assert database.execute("SELECT metadata FROM files WHERE id = %s", (old.id,)).fetchone() == ({},)
