@@ -4,10 +4,12 @@ import logging
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Protocol, TypeVar, cast
 
+from django.core.exceptions import SuspiciousOperation
 from django.core.files import File
 from django.core.files.storage import FileSystemStorage, Storage, storages
 
@@ -60,15 +62,20 @@ class Blobs:
 
     def delete(self, storage_path: str) -> None:
         """That there are none is no error. Raises `StorageAway`."""
-        reaching(lambda: self._storage.delete(storage_path))
+        with suppress(FileNotFoundError):
+            reaching(lambda: self._storage.delete(storage_path))
 
     def are_there(self, storage_path: str) -> bool:
         """Raises `StorageAway`."""
-        return bool(reaching(lambda: self._storage.exists(storage_path)))
+        try:
+            return bool(reaching(lambda: self._storage.exists(storage_path)))
+        except FileNotFoundError:
+            return False
 
     def local_path(self, storage_path: str) -> Path | None:
-        """The file itself, where the storage is a folder of this machine."""
-        return Path(self._local.path(storage_path)) if self._local is not None else None
+        """The file itself, where the storage is a folder of this machine. Raises `FileNotFoundError`."""
+        local = self._local
+        return reaching(lambda: Path(local.path(storage_path))) if local is not None else None
 
     def open(self, storage_path: str, *, first: int, last: int) -> ByteStream:
         """The bytes from `first` on; reading may stop at `last`, which is included. Raises `FileNotFoundError`,
@@ -76,7 +83,8 @@ class Blobs:
         if self._local is None:
             reader = cast(_RangeReader, self._storage)
             return reaching(lambda: reader.read_range(storage_path, first, last))
-        file = Path(self._local.path(storage_path)).open("rb")  # noqa: SIM115  the caller's
+        local = self._local
+        file = reaching(lambda: Path(local.path(storage_path)).open("rb"))  # noqa: SIM115  the caller's
         file.seek(first)
         return file
 
@@ -103,13 +111,16 @@ def _move_into_place(staged: Staged, storage: FileSystemStorage, storage_path: s
 
 
 def reaching(deed: Callable[[], Result]) -> Result:
-    """What storages and their libraries raise is `StorageAway`; `FileNotFoundError` stays.
+    """What storages and their libraries raise is `StorageAway`; `FileNotFoundError` stays, and is raised for a path
+    that leads out of the storage, as an imported one may: there is nothing of ours.
 
     boto's errors are known by their module: without a bucket it is not imported."""
     try:
         return deed()
     except FileNotFoundError:
         raise
+    except SuspiciousOperation:
+        raise FileNotFoundError from None
     except OSError as error:
         logger.error("The storage of files failed: %s", error)
         raise StorageAway from error

@@ -105,7 +105,10 @@ class FileStore:
     async def on_disk(self, record: FileRecord) -> AsyncIterator[Path]:
         """A path on this machine that holds the bytes, to be read only, and only within. Raises `BytesMissing`,
         `StorageAway`."""
-        path = self._blobs.local_path(record.storage_path)
+        try:
+            path = self._blobs.local_path(record.storage_path)
+        except FileNotFoundError:
+            raise BytesMissing(record.name) from None
         if path is not None:
             if not await asyncio.to_thread(self._blobs.are_there, record.storage_path):
                 raise BytesMissing(record.name)

@@ -137,6 +137,19 @@ def test_bytes_that_are_gone_already_are_no_failure(blobs: Blobs) -> None:
     assert noted_bytes_remove(blobs=blobs, vendors=Vendors()) == BytesRemoved(removed=1, failed=0)
 
 
+@pytest.mark.parametrize("path", ["{outside}/kept.txt", "../kept.txt"])
+def test_a_path_that_leads_out_of_the_storage_is_not_followed_and_holds_nothing_up(
+    blobs: Blobs, tmp_path: Path, path: str
+) -> None:
+    kept = tmp_path / "kept.txt"
+    kept.write_text("of somebody else")
+    FileRemoval.objects.create(storage_path=path.format(outside=tmp_path), due_at=timezone.now() - timedelta(days=1))
+    file_remove(file_id=put(blobs, "w", b"mine").pk, workspace="w", unlink=False)
+    assert noted_bytes_remove(blobs=blobs, vendors=Vendors()) == BytesRemoved(removed=2, failed=0)
+    assert blobs_below(tmp_path / "files") == set()
+    assert kept.exists()
+
+
 def test_what_cannot_be_removed_is_told_and_tried_again_later_and_later(
     blobs: Blobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

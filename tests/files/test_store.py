@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 
@@ -229,6 +230,28 @@ async def test_bytes_that_are_missing_are_told(store: FileStore, tmp_path: Path)
     with pytest.raises(BytesMissing, match=r"a\.txt"):
         async with store.on_disk(record):
             pytest.fail("opened")
+
+
+async def test_a_path_that_leads_out_of_the_storage_holds_nothing(
+    store: FileStore, blobs: Blobs, tmp_path: Path
+) -> None:
+    (tmp_path / "secret.txt").write_text("not of the hub")
+    record, _ = await store.store(pieces(b"x"), workspace=new_workspace(), name="a.txt")
+    for path in ("../secret.txt", f"{tmp_path}/secret.txt"):
+        with pytest.raises(BytesMissing, match=r"a\.txt"):
+            async with store.on_disk(msgspec.structs.replace(record, storage_path=path)):
+                pytest.fail("opened")
+        with pytest.raises(FileNotFoundError):
+            blobs.open(path, first=0, last=1)
+
+
+async def test_bytes_that_the_hub_may_not_read_are_told(store: FileStore, blobs: Blobs, tmp_path: Path) -> None:
+    record, _ = await store.store(pieces(b"x"), workspace=new_workspace(), name="a.txt")
+    path = tmp_path / "files" / record.storage_path
+    path.unlink()
+    path.mkdir()  # no file can be read there, of root neither
+    with pytest.raises(StorageAway):
+        blobs.open(record.storage_path, first=0, last=1)
 
 
 async def test_a_full_disk_is_told_and_leaves_nothing(
