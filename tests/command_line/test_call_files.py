@@ -78,6 +78,17 @@ def test_a_list_may_be_json_and_holds_what_else_names_a_file(
     ]
 
 
+def test_a_file_may_be_named_like_a_list_or_like_another_form_of_an_id(
+    hub: RunningHub, token: str, model: str, tmp_path: Path
+) -> None:
+    names = ["[id].tsx", "[1]", "{slug}.py", "d41d8cd98f00b204e9800998ecf8427e"]
+    for name in names:
+        (tmp_path / name).write_text(f"{name} of {model}")
+    words = [f"files={name}" for name in names]
+    files = answered(hub, token, "chat", "prompt=Look", f"model={model}", *words, cwd=tmp_path)
+    assert [file["name"] for file in files] == names
+
+
 @pytest.mark.parametrize(
     ("named", "said"),
     [

@@ -65,8 +65,9 @@ def _typed(key: str, value: str, field: dict[str, Any]) -> Any:
             return int(value)
         if kind == "number":
             return float(value)
-        if kind == "array" and not value.lstrip().startswith("["):
-            is_object = value.lstrip().startswith("{")
+        begin = "" if kind == "array" and _names_a_file(value) else value.lstrip()[:1]
+        if kind == "array" and begin != "[":
+            is_object = begin == "{"
             return [json.loads(value) if is_object else _typed(key, value, field.get("items", {}))]
         if kind in _JSON_TYPES:
             parsed = json.loads(value)
@@ -77,3 +78,11 @@ def _typed(key: str, value: str, field: dict[str, Any]) -> Any:
         wanted = {"boolean": "true or false", "array": "a JSON list", "object": "a JSON object"}.get(kind, f"a {kind}")
         raise ArgumentError(f"{key}={value[:80]}: should be {wanted}.") from None
     return value
+
+
+def _names_a_file(value: str) -> bool:
+    """Though it may begin like JSON: `[id].tsx`."""
+    try:
+        return Path(value).is_file()
+    except OSError:  # longer than any name
+        return False

@@ -59,6 +59,8 @@ def _named(arguments: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _is_path(reference: str) -> bool:
     if reference[:5].lower() == "data:":
         return False
+    if len(reference) != 36:  # UUID() would take the name of a cache's file, of 32 digits, too; the hub does not
+        return True
     try:
         UUID(reference)
     except ValueError:
