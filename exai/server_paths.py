@@ -38,19 +38,20 @@ class _Refused(Exception):
     """Its text goes after the path."""
 
 
-def open_allowed(text: str, roots: Sequence[Path]) -> BinaryIO:
+def open_allowed(text: str, roots: Sequence[Path], *, closed: Sequence[Path] = ()) -> BinaryIO:
     """The file at an absolute path, open for reading in binary; its `name` is the path with all links resolved.
 
-    Touches the disk, so it belongs in a thread. Raises `InvalidValue`, whose words may go to the client.
+    `closed`: folders and files that lie under no root, wherever they are. Touches the disk, so it belongs in a thread.
+    Raises `InvalidValue`, whose words may go to the client.
     """
     try:
-        return _open(text, roots)
+        return _open(text, roots, closed)
     except _Refused as refusal:
         reason = str(refusal)
         raise InvalidValue(f"{_shown(text)} {reason}.", path=reason) from None
 
 
-def _open(text: str, roots: Sequence[Path]) -> BinaryIO:
+def _open(text: str, roots: Sequence[Path], closed: Sequence[Path]) -> BinaryIO:
     _check_form(text)
     if not roots:
         raise _Refused(
@@ -58,6 +59,8 @@ def _open(text: str, roots: Sequence[Path]) -> BinaryIO:
             " /api/files/ and name its id, or send its content"
         )
     path = Path(os.path.realpath(text))
+    if any(path.is_relative_to(os.path.realpath(one)) for one in closed):
+        raise _Refused(_OUTSIDE)
     for root in map(os.path.realpath, roots):
         if path == Path(root):
             raise _Refused("is a folder: name the files in it")

@@ -46,6 +46,19 @@ def test_the_second_of_two_allowed_folders_counts_as_well(root: Path, tmp_path: 
         assert file.read() == b"what is allowed"
 
 
+def test_what_is_closed_below_an_allowed_folder_is_as_if_it_were_not(root: Path) -> None:
+    (root / "link").symlink_to(root / "inner")
+    (root / ".env").write_text("a key")
+    closed = [root / "link", root / ".env"]
+    for name in ("inner/notes.txt", "inner/none.txt", "link/notes.txt", "inner", ".env"):
+        with pytest.raises(InvalidValue) as raised:
+            open_allowed(f"{root}/{name}", [root], closed=closed).close()
+        assert raised.value.details["path"] == OUTSIDE
+    (root / "inner.txt").write_text("beside it")
+    with open_allowed(f"{root}/inner.txt", [root], closed=closed) as file:
+        assert file.read() == b"beside it"
+
+
 def test_an_allowed_folder_may_itself_be_a_link(root: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(root)

@@ -40,7 +40,8 @@ class _Coming(NamedTuple):
 
 
 class CallFiles:
-    """Implements `exai.tools.files.Files`. `roots`: folders of this machine that callers may name files of."""
+    """Implements `exai.tools.files.Files`. `roots`: folders of this machine that callers may name files of; `closed`:
+    what they may not, though it lies there."""
 
     def __init__(
         self,
@@ -49,12 +50,14 @@ class CallFiles:
         reader: FileReader,
         workspace: str,
         roots: Sequence[Path],
+        closed: Sequence[Path] = (),
         progress: Callable[[str], Awaitable[None]],
     ) -> None:
         self._store = store
         self._reader = reader
         self._workspace = workspace
         self._roots = roots
+        self._closed = closed
         self._progress = progress
 
     async def take(self, references: References) -> Mapping[str, tuple[FileMention, ...]]:
@@ -113,7 +116,7 @@ class CallFiles:
         if _is_data_url(reference):
             inline = parse_data_url(reference)
             return _Coming(inline.name, BytesIO(inline.content))
-        file = opened.enter_context(open_allowed(reference, self._roots))
+        file = opened.enter_context(open_allowed(reference, self._roots, closed=self._closed))
         return _Coming(Path(file.name).name, file)
 
     async def _keep(self, coming: _Coming) -> FileMention:

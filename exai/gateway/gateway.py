@@ -30,7 +30,7 @@ from exai.gateway.presence import Presence
 from exai.gateway.reaper import Reaper
 from exai.live_registry.live_registry import LiveRegistry
 from exai.protocol.frames import ToolDescription
-from exai.settings.hub import HubSettings, hub_settings
+from exai.settings.hub import HubSettings, env_file, hub_settings
 from exai.tools.input_schema import input_schema
 from exai.tools.table import TOOLS
 from exai.wiring import Wiring, breaker_rules
@@ -101,7 +101,14 @@ class Gateway:
             limits=limits,
             counters=counters,
             hub=self.hub,
-            files=partial(CallFiles, store=self.files, reader=self.reader, roots=tuple(map(Path, settings.file_roots))),
+            files=partial(
+                CallFiles,
+                store=self.files,
+                reader=self.reader,
+                roots=tuple(map(Path, settings.file_roots)),
+                # Keys, tokens, and the files of all workspaces: a folder that holds the hub too does not give them out.
+                closed=(settings.data_dir, env_file()),
+            ),
         )
         reaper.watch_own(self.executor.runs_here)
         self.process.on("cancel", self.executor.cancel)

@@ -52,13 +52,18 @@ def variable_names(field: FieldInfo) -> list[str]:
     return [str(alias)]
 
 
+def env_file() -> Path:
+    """`.env`, or the file that `EXAI_ENV_FILE` names; it need not be there."""
+    return Path(os.environ.get(ENV_FILE_VARIABLE, "").strip() or PROJECT_DIR / ".env")
+
+
 def read_environment() -> dict[str, str]:
     """The variables of `.env` (or the file that `EXAI_ENV_FILE` names) and of the environment, which wins.
 
     Raises `ConfigurationError` when the file that is named is not there.
     """
     named = os.environ.get(ENV_FILE_VARIABLE, "").strip()
-    path = Path(named or PROJECT_DIR / ".env")
+    path = env_file()
     if named and not path.exists():
         raise ConfigurationError([f"{ENV_FILE_VARIABLE}={named!r}: there is no such file"])
     from_file = {name: value for name, value in dotenv_values(path).items() if value is not None}

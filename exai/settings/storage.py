@@ -61,7 +61,7 @@ class StorageSettings(BaseModel):
         (),
         validation_alias="EXAI_FILE_ROOTS",
         description="Folders on the hub's machine whose files clients may name by path, for example `/srv/projects`. "
-        "By default clients upload files instead.",
+        "By default clients upload files instead. `EXAI_DATA_DIR` and `.env` stay closed, wherever they lie.",
     )
     max_file_bytes: int = Field(
         100 * 1024 * 1024,

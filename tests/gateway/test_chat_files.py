@@ -376,6 +376,20 @@ async def test_a_hub_that_may_read_no_folder_says_how_else_to_name_a_file(
     assert "EXAI_FILE_ROOTS is empty" in error["details"]["files.0"]
 
 
+async def test_the_hub_s_own_keys_are_not_read_though_an_allowed_folder_holds_them(
+    hub_environment: dict[str, str], token: str, folder: Path
+) -> None:
+    keys = [folder / "own" / "secret.key", folder / "own.env"]
+    keys[0].parent.mkdir()
+    keys[0].write_text("k" * 64)
+    keys[1].write_text("MOONSHOT_API_KEY=")
+    own = {"EXAI_DATA_DIR": str(keys[0].parent), "EXAI_ENV_FILE": str(keys[1]), "EXAI_FILE_ROOTS": str(folder)}
+    with RunningHub({**hub_environment, **own}) as hub:
+        async with wire(hub.ws_url, token) as connection:
+            error = await refused(connection, "x", files=[str(key) for key in keys])
+    assert all("is no file under the folders" in error["details"][place] for place in ("files.0", "files.1"))
+
+
 async def test_names_that_mean_harm_are_made_harmless(
     hub: RunningHub, token: str, upstream: Upstream, model: str
 ) -> None:
