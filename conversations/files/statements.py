@@ -9,7 +9,10 @@ from exai.database import Database
 
 _COLUMNS: LiteralString = "id, workspace, original_name, mime_type, size_bytes, sha256, storage_path, created_at"
 
-_USED: LiteralString = "SELECT count(*), coalesce(sum(size_bytes), 0)::bigint FROM files WHERE workspace = %s"
+_USED: LiteralString = """
+SELECT count(*), coalesce(sum(size_bytes), 0)::bigint, coalesce(bool_or(size_bytes BETWEEN %s AND %s), false)
+FROM files WHERE workspace = %s
+"""
 
 # In the order of their ids: two calls with the same files in another order must not wait for each other.
 _FIND: LiteralString = (
@@ -42,10 +45,12 @@ WHERE r.storage_path = %s AND NOT EXISTS (SELECT FROM files f WHERE f.storage_pa
 _STORE: LiteralString = "SELECT * FROM store_file(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
 
 
-async def used_room(database: Database, *, workspace: str, within_s: float) -> tuple[int, int]:
-    """How many files, and how many bytes, a workspace has."""
-    [(files, size)] = await database.fetch(_USED, (workspace,), within_s=within_s)
-    return files, size
+async def used_room(
+    database: Database, *, workspace: str, sizes: tuple[int, int], within_s: float
+) -> tuple[int, int, bool]:
+    """How many files, and how many bytes, a workspace has; and whether it has a file of a size from one to another."""
+    [(files, used, has_such)] = await database.fetch(_USED, (*sizes, workspace), within_s=within_s)
+    return files, used, has_such
 
 
 async def find_files(

@@ -83,13 +83,18 @@ class FileStore:
             if not self._under_way:
                 self._idle.set()
 
-    async def check_room(self, *, workspace: str, size_bytes: int) -> None:
-        """Raises `FileTooLarge`, `QuotaReached` where a file of this size would be refused."""
+    async def check_room(self, *, workspace: str, size_bytes: int, at_most: int | None = None) -> None:
+        """Raises `FileTooLarge`, `QuotaReached` where a file of this size would be refused; `at_most`: where only a
+        size between is known. One that may be there already, by its size, is not: it would take no room."""
         if size_bytes > self.most_bytes:
             raise FileTooLarge(self.most_bytes)
         if not self._most_files and not self._most_workspace_bytes:
             return
-        files, used = await statements.used_room(self._database, workspace=workspace, within_s=_PATIENCE_S)
+        files, used, has_such = await statements.used_room(
+            self._database, workspace=workspace, sizes=(size_bytes, at_most or size_bytes), within_s=_PATIENCE_S
+        )
+        if has_such:
+            return
         if self._most_files and files >= self._most_files:
             raise too_many_files(self._most_files)
         if self._most_workspace_bytes and used + size_bytes > self._most_workspace_bytes:

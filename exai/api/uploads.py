@@ -135,8 +135,9 @@ async def _take(scope: dict[str, Any], headers: dict[str, str], body: _Body) -> 
     content_type = headers.get("content-type", "")
     is_form = content_type.partition(";")[0].strip().lower() == "multipart/form-data"
     if length is not None and length.isdecimal():
-        announced = max(0, int(length) - (_AROUND_BYTES if is_form else 0))
-        await gateway().files.check_room(workspace=client.workspace, size_bytes=announced)
+        most = int(length)
+        least = max(0, most - (_AROUND_BYTES if is_form else 0))
+        await gateway().files.check_room(workspace=client.workspace, size_bytes=least, at_most=most)
     with _place(client.workspace):
         if is_form:
             stored = await _take_form(body, content_type, client.workspace)

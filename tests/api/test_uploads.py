@@ -265,7 +265,7 @@ def test_a_quota_is_told_before_and_after_the_body(hub_environment: dict[str, st
     with RunningHub({**hub_environment, "EXAI_WORKSPACE_MAX_FILES": "2", "EXAI_WORKSPACE_MAX_MB": "1"}) as hub:
         caller = ApiCaller(hub.http_url, token)
         assert caller.upload(b"x" * 900_000).status == 201
-        with raw_post(hub, token, FORM, "Content-Length: 900000") as request:
+        with raw_post(hub, token, FORM, "Content-Length: 990000") as request:
             refused = request.answer()
         assert refused.error == (507, "OVER_CAPACITY")
         assert refused.json["error"]["details"]["reason"] == "bytes_of_workspace"
@@ -275,6 +275,10 @@ def test_a_quota_is_told_before_and_after_the_body(hub_environment: dict[str, st
         assert second.status == 201
         full = caller.upload(b"third")
         assert (full.status, full.json["error"]["details"]["reason"]) == (507, "files_of_workspace")
+        # What is there already takes no room, and can still be named by its path or its content.
+        for content in (b"x" * 900_000, b"second"):
+            again = caller.upload(content)
+            assert (again.status, again.json["duplicate"]) == (200, True)
         caller.delete(f"/api/files/{second.json['id']}/")
         assert caller.upload(b"third").status == 201
 

@@ -302,7 +302,7 @@ async def test_quotas_hold_though_all_come_at_once(
     known, duplicate = await store.store(pieces(stored_content), workspace=workspace, name="again")
     assert (known, duplicate) == (stored[0][0], True)
     with pytest.raises(QuotaReached):
-        await store.store(pieces(b"unread"), workspace=workspace, name="a", size_hint=300_000)
+        await store.store(pieces(b"unread"), workspace=workspace, name="a", size_hint=300_001)
 
 
 async def test_content_whose_bytes_were_missing_is_there_again(
