@@ -1,11 +1,13 @@
 """Plain text and code: decoded, cleaned, bounded, and numbered for a model."""
 
+import threading
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from exai.extraction.extracted import clean
 from exai.extraction.limits import Limits
 from exai.extraction.lines import numbered
 from tests.extraction.packages import put
@@ -102,3 +104,20 @@ def test_lines_are_numbered_as_an_editor_does() -> None:
     assert numbered("a\n\nb\u2028c\x0cd\n") == "   1│ a\n   2│ \n   3│ b\u2028c\x0cd"
     assert numbered("") == ""
     assert numbered("\n" * 12_000).splitlines()[-1] == "12000│ "
+
+
+def test_line_ends_are_one_wherever_a_long_text_is_parted() -> None:
+    for before in range(16_380, 16_388):
+        assert clean("x" * before + "\r\n\r\ry\x00") == "x" * before + "\n\n\ny\ufffd"
+    assert clean("\r\n" * 50_000) == "\n" * 50_000
+
+
+def test_other_threads_run_while_a_long_text_is_cleaned() -> None:
+    """Counted in turns, not in time: a busy machine gives both of them less."""
+    cleaning = threading.Thread(target=clean, args=("\x00" * 4_000_000,))
+    cleaning.start()
+    turns = 0
+    while cleaning.is_alive():
+        cleaning.join(timeout=0.001)
+        turns += 1
+    assert turns > 8
