@@ -6,9 +6,15 @@ _MEBIBYTE = 1024 * 1024
 
 
 class FileTooLarge(ContentTooLarge):
+    what = "The file is larger"
+
     def __init__(self, most_bytes: int) -> None:
         most = f"{most_bytes / _MEBIBYTE:.4g} MiB" if most_bytes >= _MEBIBYTE else f"{most_bytes} bytes"
-        super().__init__(f"The file is larger than the {most} that the hub takes.", limit=most_bytes)
+        super().__init__(f"{self.what} than the {most} that the hub takes.", limit=most_bytes)
+
+
+class FormTooLarge(FileTooLarge):
+    what = "The file is larger, or the files of the form are larger together,"
 
 
 class QuotaReached(OverCapacity):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs
 
-from conversations.files.errors import FileTooLarge
+from conversations.files.errors import FormTooLarge
 from conversations.files.records import FileRecord
 from exai.api.access import client_of
 from exai.api.answers import encoded, error_body, headers_of, status_of
@@ -57,7 +57,7 @@ class _Body:
         self.is_read = False
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Raises `UploadStalled`, `_ClientGone`, `FileTooLarge`."""
+        """Raises `UploadStalled`, `_ClientGone`, `FormTooLarge`."""
         size = 0
         while not self.is_read:
             try:
@@ -71,7 +71,7 @@ class _Body:
             piece: bytes = event.get("body", b"")
             size += len(piece)
             if size > self._most_bytes:
-                raise FileTooLarge(gateway().files.most_bytes)
+                raise FormTooLarge(gateway().files.most_bytes)
             if piece:
                 yield piece
 
@@ -137,6 +137,8 @@ async def _take(scope: dict[str, Any], headers: dict[str, str], body: _Body) -> 
     if length is not None and length.isdecimal():
         most = int(length)
         least = max(0, most - (_AROUND_BYTES if is_form else 0))
+        if is_form and least > gateway().files.most_bytes:
+            raise FormTooLarge(gateway().files.most_bytes)
         await gateway().files.check_room(workspace=client.workspace, size_bytes=least, at_most=most)
     with _place(client.workspace):
         if is_form:

@@ -248,6 +248,17 @@ def test_when_the_second_of_two_files_fails_the_first_is_named(small_hub: Runnin
     assert caller.get(f"/api/files/{stored}/content").body == b"small"
 
 
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_form_of_files_that_are_too_large_only_together_is_not_called_a_large_file(
+    small_hub: RunningHub, token: str, announced: bool
+) -> None:
+    caller = ApiCaller(small_hub.http_url, token)
+    body, content_type = form(*((f"{number}.txt", f"{number}".encode() * (LARGEST // 2 + 50_000)) for number in "ab"))
+    answer = caller.ask("POST", "/api/files/", body if announced else iter([body]), {"Content-Type": content_type})
+    assert answer.error == (413, "CONTENT_TOO_LARGE")
+    assert "the files of the form are larger together" in answer.json["error"]["message"]
+
+
 async def test_a_client_that_falls_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "_LONGEST_SILENCE_S", 0.05)
 
