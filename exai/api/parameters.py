@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
 from django.http import HttpRequest
 
 from exai.protocol.errors import ContentTooLarge, InvalidRequest, InvalidValue
@@ -15,13 +15,19 @@ _LONGEST = 1_000  # characters of a parameter
 
 
 def query_of(request: HttpRequest, known: Iterable[str]) -> dict[str, str]:
-    """The parameters of the query; empty ones count as absent. Raises `InvalidValue` for others than the known."""
+    """The parameters of the query; empty ones count as absent. Raises `InvalidValue` for others than the known, and
+    for what PostgreSQL cannot take; `InvalidRequest`."""
     known = tuple(known)
-    wrong = {name: f"there is no such parameter; there are: {', '.join(known)}" for name in request.GET.keys() - known}
-    wrong |= {name: "too long" for name in known if len(request.GET.get(name, "")) > _LONGEST}
+    try:
+        given = request.GET
+    except TooManyFieldsSent:
+        raise InvalidRequest("There are too many parameters.") from None
+    wrong = {name: f"there is no such parameter; there are: {', '.join(known)}" for name in given.keys() - known}
+    wrong |= {name: "too long" for name in known if len(given.get(name, "")) > _LONGEST}
+    wrong |= {name: "holds a NUL character" for name in known if "\x00" in given.get(name, "")}
     if wrong:
         raise InvalidValue("These parameters are wrong: " + ", ".join(sorted(wrong)) + ".", **wrong)
-    return {name: value for name in known if (value := request.GET.get(name))}
+    return {name: value for name in known if (value := given.get(name))}
 
 
 def whole_number(query: dict[str, str], name: str, *, least: int, most: int, default: int | None) -> int | None:
@@ -55,7 +61,7 @@ def body_of(request: HttpRequest, known: Iterable[str]) -> dict[str, Any]:
         raise ContentTooLarge(f"At most {_MOST_BODY_BYTES:,} bytes are taken here.")
     try:
         fields: dict[str, Any] = msgspec.json.decode(body or b"{}", type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise InvalidRequest("Send a JSON object.") from None
     known = tuple(known)
     if wrong := {name: f"there is no such field; there are: {', '.join(known)}" for name in fields.keys() - known}:

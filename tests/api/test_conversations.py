@@ -208,6 +208,9 @@ def test_clients_of_a_workspace_share_its_conversations(
         ("?bin=maybe", "bin"),
         ("?colour=red", "colour"),
         ("?client=" + "c" * 1001, "client"),
+        ("?client=%00", "client"),
+        ("?model=a%00", "model"),
+        ("?q=a%00", "q"),
         ("ID/messages?before=-1", "before"),
         ("ID/messages?before=1&after=1", "after"),
         ("ID/messages?limit=501", "limit"),
@@ -222,6 +225,11 @@ def test_wrong_parameters_are_named(hub: RunningHub, token: str, mine: ApiCaller
     assert named in answer.json["error"]["details"]
 
 
+def test_too_many_parameters_are_refused(mine: ApiCaller) -> None:
+    query = "&".join(f"a{number}=1" for number in range(1_100))
+    assert mine.get(f"{_LIST}?{query}").error == (400, "INVALID_REQUEST")
+
+
 @pytest.mark.parametrize(
     ("body", "error"),
     [
@@ -233,6 +241,7 @@ def test_wrong_parameters_are_named(hub: RunningHub, token: str, mine: ApiCaller
         (b"[1]", (400, "INVALID_REQUEST")),
         (b"{", (400, "INVALID_REQUEST")),
         (b"\xff", (400, "INVALID_REQUEST")),
+        (b'{"turn":' + b"[" * 30_000 + b"]" * 30_000 + b"}", (400, "INVALID_REQUEST")),
         (b" " * 70_000, (413, "CONTENT_TOO_LARGE")),
         (b" " * 4_000_000, (413, "CONTENT_TOO_LARGE")),
     ],
