@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from conversations.models import Conversation, ToolCall
@@ -36,26 +37,13 @@ def conversation_rename(*, conversation: Conversation, title: str) -> None:
 def conversations_purge(*, days_in_bin: int) -> int:
     """Removes for good what has been in the bin for so many days, with its messages. How many."""
     latest = timezone.now() - timedelta(days=days_in_bin)
-
-    def remove_batch() -> int:
-        # Locked, so that what is restored meanwhile stays.
-        batch = Conversation.objects.select_for_update(skip_locked=True).filter(deleted_at__lte=latest)
-        _, removed = Conversation.objects.filter(pk__in=list(batch.values_list("pk", flat=True)[:BATCH])).delete()
-        return removed.get(Conversation._meta.label, 0)
-
-    return _in_batches(remove_batch)
+    return _remove(Conversation.objects.filter(deleted_at__lte=latest))
 
 
 def conversations_remove_expired(*, older_than_days: int) -> int:
     """Removes conversations unused for so many days, with their messages. How many."""
     oldest_kept = timezone.now() - timedelta(days=older_than_days)
-
-    def remove_batch() -> int:
-        batch = Conversation.objects.filter(updated_at__lt=oldest_kept).values("pk")[:BATCH]
-        _, removed = Conversation.objects.filter(pk__in=batch).delete()
-        return removed.get(Conversation._meta.label, 0)
-
-    return _in_batches(remove_batch)
+    return _remove(Conversation.objects.filter(updated_at__lt=oldest_kept))
 
 
 def calls_remove_expired(*, older_than_days: int) -> int:
@@ -65,6 +53,16 @@ def calls_remove_expired(*, older_than_days: int) -> int:
     def remove_batch() -> int:
         batch = ToolCall.objects.filter(ended_at__lt=oldest_kept).values("pk")[:BATCH]
         return ToolCall.objects.filter(pk__in=batch).delete()[0]
+
+    return _in_batches(remove_batch)
+
+
+def _remove(conversations: QuerySet[Conversation]) -> int:
+    def remove_batch() -> int:
+        # Locked, so that what is restored or continued meanwhile stays.
+        batch = conversations.select_for_update(skip_locked=True).values_list("pk", flat=True)[:BATCH]
+        _, removed = Conversation.objects.filter(pk__in=list(batch)).delete()
+        return removed.get(Conversation._meta.label, 0)
 
     return _in_batches(remove_batch)
 

@@ -1,10 +1,11 @@
 """What is kept too long is removed, in batches, and nothing else."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from conversations import services
@@ -62,6 +63,25 @@ def test_old_conversations_go_with_their_messages_and_young_ones_stay(client_of_
     assert set(Message.objects.values_list("conversation_id", flat=True)) == {young.pk}
     call.refresh_from_db()
     assert call.conversation_id is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_continued_meanwhile_is_left_alone_and_holds_up_nothing(client_of_hub: ApiClient) -> None:
+    continued = _conversation(client_of_hub, days_old=31, messages=2)
+    _conversation(client_of_hub, days_old=31, messages=2)
+
+    def remove() -> int:
+        try:
+            return services.conversations_remove_expired(older_than_days=30)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as other, transaction.atomic():
+        Conversation.objects.filter(pk=continued.pk).update(updated_at=timezone.now())
+        removing = other.submit(remove)
+        assert removing.result(timeout=10) == 1
+    assert list(Conversation.objects.all()) == [continued]
+    assert continued.messages.count() == 2
 
 
 def test_more_than_a_batch_is_removed_completely(client_of_hub: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
