@@ -6,9 +6,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponseBase
 
 from exai.api.answers import Forbidden, error_answer
+from exai.database import DatabaseAway
 from exai.gateway.authentication import AuthenticatedClient, authenticate
 from exai.gateway.gateway import gateway
 from exai.models import Scope
@@ -35,6 +37,9 @@ def api(scope: Scope, **handlers: Handler) -> Callable[..., Coroutine[Any, Any, 
             return await sync_to_async(handler)(request, client, **path)
         except HubError as error:
             return error_answer(error)
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("%s %s: PostgreSQL is away: %s", request.method, request.path, type(error).__name__)
+            return error_answer(DatabaseAway())
         except Exception:  # the caller gets a reference, and no page of HTML
             reference = secrets.token_hex(6)
             logger.exception("%s %s failed, reference %s", request.method, request.path, reference)

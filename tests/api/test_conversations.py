@@ -3,6 +3,7 @@
 import asyncio
 import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -259,3 +260,21 @@ def test_a_token_with_the_scope_of_tools_is_needed(hub: RunningHub, make_client:
     assert ApiCaller(hub.http_url, token).get(_LIST).error == (403, "UNAUTHORIZED")
     assert ApiCaller(hub.http_url, None).get(_LIST).error == (401, "UNAUTHORIZED")
     assert ApiCaller(hub.http_url, token).ask("PUT", _LIST).status == 405
+
+
+def test_a_database_that_goes_away_is_an_error_that_may_be_tried_again(
+    mine: ApiCaller, database: psycopg.Connection, hub_database_url: str
+) -> None:
+    with psycopg.connect(hub_database_url) as holder, ThreadPoolExecutor(1) as other:
+        holder.execute("LOCK TABLE conversations")
+        answer = other.submit(mine.get, _LIST)
+        while not _ended_who_wait_for(database, holder):
+            assert not answer.done()
+        assert answer.result().error == (503, "SERVICE_UNAVAILABLE")
+    assert mine.get(_LIST).status == 200
+
+
+def _ended_who_wait_for(database: psycopg.Connection, holder: psycopg.Connection) -> bool:
+    """Ends the connections that wait for a lock of the holder; whether there was one."""
+    ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+    return bool(database.execute(ended, (holder.info.backend_pid,)).fetchall())
