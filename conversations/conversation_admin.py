@@ -26,7 +26,7 @@ from conversations.forking import conversation_fork
 from conversations.listing import turns_of
 from conversations.models import Conversation
 from conversations.searching import SearchTooBroad
-from conversations.services import conversation_delete, conversation_restore
+from conversations.services import bin_words, conversation_delete, conversation_restore
 from exai.protocol.errors import InvalidValue
 from exai.settings.hub import hub_settings
 
@@ -109,7 +109,7 @@ class ConversationAdmin(ModelAdmin):  # type: ignore[misc]
             return self._ask(request, chosen, "Delete", back=reverse(_LIST), action="bin_selected")
         for conversation in chosen:
             self._bin(request, conversation)
-        messages.success(request, f"Deleted: {len(chosen)}. {_restorable()}")
+        messages.success(request, f"Deleted: {len(chosen)}. {bin_words(hub_settings().bin_days)}")
         return None
 
     def change_view(
@@ -139,7 +139,7 @@ class ConversationAdmin(ModelAdmin):  # type: ignore[misc]
         if request.method != "POST":
             return self._ask(request, [conversation], "Delete", back=reverse(_PAGE, args=[conversation.pk]))
         self._bin(request, conversation)
-        messages.success(request, f"“{conversation}” was deleted. {_restorable()}")
+        messages.success(request, f"“{conversation}” was deleted. {bin_words(hub_settings().bin_days)}")
         return HttpResponseRedirect(reverse(_LIST))
 
     def restore(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -195,15 +195,16 @@ class ConversationAdmin(ModelAdmin):  # type: ignore[misc]
     def _ask(
         self, request: HttpRequest, chosen: list[Conversation], deed: str, *, back: str, action: str = ""
     ) -> HttpResponse:
-        context = {"chosen": chosen, "deed": deed, "back": back, "action": action, "restorable": _restorable()}
+        context = {
+            "chosen": chosen,
+            "deed": deed,
+            "back": back,
+            "action": action,
+            "restorable": bin_words(hub_settings().bin_days),
+        }
         return self._render(request, "admin/exai/conversation_confirm.html", f"{deed}?", context)
 
     def _render(self, request: HttpRequest, template: str, title: str, context: dict[str, Any]) -> HttpResponse:
         request.current_app = self.admin_site.name  # as the admin's own views do
         page = {**self.admin_site.each_context(request), "opts": self.opts, "title": title, "is_fullwidth": "1"}
         return TemplateResponse(request, template, {**page, **context})
-
-
-def _restorable() -> str:
-    days = hub_settings().bin_days
-    return f"It can be restored for {days} day{'' if days == 1 else 's'}." if days else "It is removed within the hour."

@@ -21,6 +21,11 @@ def conversation_delete(*, conversation: Conversation) -> bool:
     )
 
 
+def bin_words(days: int) -> str:
+    """What becomes of a deleted conversation, for people."""
+    return f"It can be restored for {days} day{'' if days == 1 else 's'}." if days else "It is removed within the hour."
+
+
 def conversation_restore(*, conversation: Conversation) -> bool:
     """Takes it out of the bin. False: it was not there."""
     return bool(Conversation.objects.filter(pk=conversation.pk, deleted_at__isnull=False).update(deleted_at=None))

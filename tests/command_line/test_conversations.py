@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from conversations.models import Conversation
 from exai.access import client_create
 from exai.models import ApiClient
+from exai.settings.hub import parse
 from tests.conversations.said import said
 
 pytestmark = pytest.mark.django_db
@@ -89,6 +90,17 @@ def test_a_fork_an_export_a_title_the_bin_and_back(talk: Conversation, tmp_path:
     assert [row["title"] for row in _json("list", "--workspace", "agent", "--bin")["conversations"]] == ["Breakers"]
     assert "Restored" in _run("restore", _id(talk), "--workspace", "agent")
     assert len(_json("list", "--workspace", "agent")["conversations"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("days", "said_"), [("0", "It is removed within the hour."), ("1", "It can be restored for 1 day.")]
+)
+def test_what_becomes_of_the_deleted_is_said_by_the_settings(
+    talk: Conversation, monkeypatch: pytest.MonkeyPatch, days: str, said_: str
+) -> None:
+    settings = parse({"EXAI_BIN_DAYS": days})
+    monkeypatch.setattr("exai.management.commands.conversations.hub_settings", lambda: settings)
+    assert said_ in _run("delete", _id(talk), "--workspace", "agent")
 
 
 @pytest.mark.parametrize(

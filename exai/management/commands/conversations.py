@@ -16,7 +16,7 @@ from conversations.listing import Chosen, Place, conversations_listed, the_conve
 from conversations.models import Conversation
 from conversations.searching import search
 from conversations.selectors import BEYOND, get_conversation_messages
-from conversations.services import conversation_delete, conversation_rename, conversation_restore
+from conversations.services import bin_words, conversation_delete, conversation_rename, conversation_restore
 from exai.management.conversations.arguments import Reach, add_arguments, in_words, reach_of
 from exai.management.terminal import fit_for, shown_time, table
 from exai.protocol.errors import HubError
@@ -153,7 +153,9 @@ class Command(BaseCommand):
     def _delete(self, reach: Reach, options: dict[str, Any]) -> None:
         conversation = self._one(reach, options)
         conversation_delete(conversation=conversation)
-        self._changed(f"Deleted; it can be restored for {hub_settings().bin_days} days", conversation, options)
+        self._changed("Deleted", conversation, options)
+        if not options["json"]:
+            self._print(bin_words(hub_settings().bin_days))
 
     def _restore(self, reach: Reach, options: dict[str, Any]) -> None:
         conversation = self._one(reach, options, in_bin=True)
