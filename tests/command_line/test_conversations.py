@@ -147,6 +147,9 @@ def test_lists_and_searches_stay_within_their_workspace(talk: Conversation) -> N
         (("list", "--workspace", "agent", "--after", "x"), "no place in the list"),
         (("fork", "ID", "--turn", "3", "--workspace", "agent"), "has 2 turns"),
         (("rename", "ID", " ", "--workspace", "agent"), "1 to 200 characters"),
+        (("rename", "ID", "caf\udce9", "--workspace", "agent"), "no text in UTF-8"),
+        (("search", "caf\udce9", "--workspace", "agent"), "no text in UTF-8"),
+        (("list", "--model", "caf\udce9", "--workspace", "agent"), "no text in UTF-8"),
         (("show", "zz", "--workspace", "agent"), "There is no such conversation"),
     ],
 )

@@ -25,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
     listing = _deed(deeds, "list", "conversations, last used first")
-    listing.add_argument("--model", default="", help="whose last answer was this model's")
+    listing.add_argument("--model", type=_text, default="", help="whose last answer was this model's")
     listing.add_argument("--since", type=_moment, metavar="DATE", help="used since then; ISO 8601, UTC")
     listing.add_argument("--bin", action="store_true", help="those that were deleted and can be restored")
     listing.add_argument("--limit", type=_count, default=50, metavar="N", help="at most 200; by default 50")
@@ -33,7 +33,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
     searching = _deed(deeds, "search", "messages and titles by their words, newest first")
     searching.add_argument(
-        "words", nargs="+", help='all of them must be there; also: or, -word, "a phrase", word* for beginnings'
+        "words",
+        type=_text,
+        nargs="+",
+        help="all of them must be there; also, in quotes as a whole: 'this or that', 'one -another', '\"a phrase\"', "
+        "'begin*'",
     )
     searching.add_argument("--limit", type=_count, default=20, metavar="N", help="at most 100; by default 20")
     searching.add_argument("--after", type=int, metavar="NUMBER", help="the next page: what the one before printed")
@@ -50,7 +54,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     forking.add_argument("--turn", type=_count, metavar="N", help="with its first N turns; by default with all")
 
     renaming = _of_one(deeds, "rename", "another title")
-    renaming.add_argument("title")
+    renaming.add_argument("title", type=_text)
 
     _of_one(deeds, "delete", "to the bin, from which it can be restored for a while")
     _of_one(deeds, "restore", "out of the bin")
@@ -98,6 +102,12 @@ def _of_one(deeds: Any, name: str, what: str, *, as_json: bool = True) -> Argume
     parser = _deed(deeds, name, what, as_json=as_json)
     parser.add_argument("id", help="the continuation id, or the beginning of it: 4 characters or more")
     return parser
+
+
+def _text(given: str) -> str:
+    if given != given.encode("utf-8", "replace").decode():
+        raise ArgumentTypeError("this is no text in UTF-8")
+    return given
 
 
 def _moment(text: str) -> datetime:
