@@ -66,7 +66,7 @@ DROP FUNCTION message_words_retitle, message_words_remove, message_words_note, w
 
 
 class Migration(migrations.Migration):
-    """From here on every message is noted as it is written; 0007 notes those that there are."""
+    """From here on every message is noted as it is written; 0009 notes those that there are."""
 
     dependencies = [
         ("conversations", "0007_reading_tokens"),

@@ -68,7 +68,7 @@ class StoredFile(models.Model):
 
 
 class ConversationFile(models.Model):
-    """A file that a conversation uses. The database itself removes it with either (migration 0004)."""
+    """A file that a conversation uses. The database itself removes it with either (migration 0005)."""
 
     pk = models.CompositePrimaryKey("conversation_id", "file_id")
     conversation = models.ForeignKey(
