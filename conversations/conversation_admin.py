@@ -64,8 +64,9 @@ class ConversationAdmin(ModelAdmin):  # type: ignore[misc]
     ) -> tuple[QuerySet[Conversation], bool]:
         if not search_term.strip():
             return queryset, False
+        workspace, in_bin = request.GET.get("workspace") or None, request.GET.get("bin") == "yes"
         try:
-            return queryset.filter(pk__in=ids_found(search_term, request.GET.get("workspace") or None)), False
+            return queryset.filter(pk__in=ids_found(search_term, workspace, in_bin=in_bin)), False
         except SearchTooBroad as error:
             messages.warning(request, error.message)
             return queryset.none(), False

@@ -72,13 +72,13 @@ class BinFilter(SimpleListFilter):
         return queryset.filter(deleted_at__isnull=self.value() != "yes")
 
 
-def ids_found(asked: str, workspace: str | None) -> list[int]:
-    """Of the conversations whose messages or titles hold these words, or whose id begins so: the newest 500.
+def ids_found(asked: str, workspace: str | None, *, in_bin: bool) -> list[int]:
+    """Of the conversations whose messages or titles hold these words: the newest 500; or whose id begins so.
     Raises `SearchTooBroad`."""
     found: dict[Any, None] = {}
     before = None
     for _ in range(MOST_FOUND // MOST_A_PAGE):
-        page = search(asked, workspace=workspace, before=before, limit=MOST_A_PAGE)
+        page = search(asked, workspace=workspace, in_bin=in_bin, before=before, limit=MOST_A_PAGE)
         found |= dict.fromkeys(hit.continuation_id for hit in page.hits)
         before = page.before
         if before is None:

@@ -26,7 +26,7 @@ LONGEST_QUERY = 400  # characters; what follows is left out
 PATIENCE_MS = 2_000
 _READ_THROUGH = 2_000  # of the newest messages
 _BEYOND = 2**63 - 1
-_SPAN_BITS = 15  # of message ids, as words_of_message() has it (migration 0006)
+_SPAN_BITS = 15  # of message ids, as words_of_message() has it (migration 0008)
 _PIECE, _BEFORE = 300, 100  # characters of a snippet, and of those before the match
 
 _BEGINNING = re.compile(r"(?<!\S)(-?)([^\W_]{3,})\*(?!\S)")
@@ -46,7 +46,7 @@ CROSS JOIN LATERAL (
         substr(m.content, greatest(1, place - %(before_it)s), %(piece)s) AS piece, place > %(before_it)s + 1 AS cut
     FROM messages m JOIN conversations c ON c.id = m.conversation_id
         CROSS JOIN LATERAL regexp_instr(left(m.content, 65536), %(words)s, 1, 1, 0, 'i') AS place
-    WHERE m.id = found.message_id AND c.deleted_at IS NULL
+    WHERE m.id = found.message_id AND (c.deleted_at IS NOT NULL) = %(in_bin)s
         AND (%(client)s::bigint IS NULL OR c.client_id = %(client)s)
     OFFSET 0
 ) hit
@@ -113,9 +113,15 @@ class Found(NamedTuple):
 
 
 def search(
-    asked: str, *, workspace: str | None, client_id: int | None = None, before: int | None = None, limit: int = 20
+    asked: str,
+    *,
+    workspace: str | None,
+    client_id: int | None = None,
+    in_bin: bool = False,
+    before: int | None = None,
+    limit: int = 20,
 ) -> Found:
-    """A page of the messages that hold these words, newest first, of conversations that are not in the bin.
+    """A page of the messages that hold these words, newest first, of conversations in the bin or of all others.
 
     `workspace` None searches all of them: for operators alone. `before` comes from the page before.
     Raises `SearchTooBroad`.
@@ -123,7 +129,8 @@ def search(
     limit = max(1, min(limit, MOST_A_PAGE))
     try:
         with transaction.atomic():
-            rows = _rows(asked, workspace, client_id, _BEYOND if before is None else before, limit + 1)
+            chosen = {"workspace": workspace, "client": client_id, "in_bin": in_bin}
+            rows = _rows(asked, chosen, _BEYOND if before is None else before, limit + 1)
     except OperationalError as error:
         if isinstance(error.__cause__, QueryCanceled):
             raise SearchTooBroad from None
@@ -133,7 +140,7 @@ def search(
     return Found(hits, hits[-1].message_id if len(rows) > limit else None)
 
 
-def _rows(asked: str, workspace: str | None, client_id: int | None, before: int, limit: int) -> list[tuple[Any, ...]]:
+def _rows(asked: str, chosen: dict[str, Any], before: int, limit: int) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         # To compile a plan takes longer than to carry it out.
         cursor.execute(f"SET LOCAL statement_timeout = {PATIENCE_MS:d}; SET LOCAL jit = off")
@@ -142,9 +149,8 @@ def _rows(asked: str, workspace: str | None, client_id: int | None, before: int,
         if not nodes:
             return []
         values = {
+            **chosen,
             "query": query,
-            "workspace": workspace,
-            "client": client_id,
             "before": before,
             "newest": _READ_THROUGH,
             "limit": limit,
@@ -152,7 +158,7 @@ def _rows(asked: str, workspace: str | None, client_id: int | None, before: int,
             "before_it": _BEFORE,
             "piece": _PIECE,
         }
-        newest = _NEWEST_ANYWHERE if workspace is None else _NEWEST_ONES
+        newest = _NEWEST_ANYWHERE if chosen["workspace"] is None else _NEWEST_ONES
         cursor.execute(_COLUMNS + _AMONG_NEWEST.format(newest=newest) + _HIT, values)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
         if len(rows) >= limit:

@@ -91,6 +91,15 @@ def test_the_list_is_searched_by_the_beginning_of_an_id(
         assert _listed(operator.get(f"{_LIST}?q={beginning}")[1]) == [id_]
 
 
+def test_the_bin_is_searched_by_words_too(operator: Browser, say: Say, database: psycopg.Connection) -> None:
+    id_, deleted = say("Where is the thimble?", "There."), say("No thimble here.", "Nor there.")
+    database.execute("UPDATE conversations SET deleted_at = now() WHERE id = %s", (deleted,))
+    _, page, _ = operator.get(f"{_LIST}?q=thimble")
+    assert _listed(page) == [id_]
+    _, page, _ = operator.get(f"{_LIST}?q=thimble&bin=yes")
+    assert _listed(page) == [deleted]
+
+
 def test_the_list_is_narrowed_by_workspace_model_and_bin(operator: Browser, say: Say) -> None:
     workspace = f"w{uuid.uuid4().hex}"
     id_ = say("a", "b", "c", "d", workspace=workspace)
