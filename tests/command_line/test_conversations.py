@@ -136,6 +136,12 @@ def test_lists_and_searches_stay_within_their_workspace(talk: Conversation) -> N
     assert len(_json("search", "breaker", "--all-workspaces")["hits"]) == 1
 
 
+def test_a_workspace_that_its_clients_have_left_is_still_there(talk: Conversation, agent: ApiClient) -> None:
+    ApiClient.objects.filter(pk=agent.pk).update(workspace="elsewhere")
+    assert len(_json("list", "--workspace", "agent")["conversations"]) == 1
+    assert _json("list", "--workspace", "elsewhere")["conversations"] == []
+
+
 @pytest.mark.parametrize(
     ("words", "said_"),
     [

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from django.core.management.base import CommandError
 
 from conversations.exporting import ExportFormat
+from conversations.models import Conversation
 from exai.management.client_argument import named_client
 from exai.models import ApiClient
 from exai.protocol.errors import HubError, NotFound
@@ -68,7 +69,8 @@ def reach_of(options: dict[str, Any]) -> Reach:
         client = named_client(options["client"])
         return Reach(client.workspace, client)
     known = ApiClient.objects.order_by("workspace").values_list("workspace", flat=True).distinct()
-    if options["workspace"] not in known:
+    # A workspace that its clients have left keeps its conversations.
+    if options["workspace"] not in known and not Conversation.objects.filter(workspace=options["workspace"]).exists():
         raise CommandError(
             f"There is no workspace {options['workspace']!r}. There are: {', '.join(known) or 'none yet'}."
         )
