@@ -4,6 +4,7 @@ deleted."""
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.models import LogEntry
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
@@ -152,7 +153,7 @@ class ConversationAdmin(ModelAdmin):  # type: ignore[misc]
         if request.method != "POST":
             return self._ask(request, [conversation], "Restore", back=back)
         if conversation_restore(conversation=conversation):
-            self.log_change(request, conversation, "Taken out of the bin.")
+            self._log(self.log_change(request, conversation, "Taken out of the bin."), conversation)
             messages.success(request, f"“{conversation}” is back.")
         return HttpResponseRedirect(back)
 
@@ -168,7 +169,9 @@ class ConversationAdmin(ModelAdmin):  # type: ignore[misc]
         except InvalidValue as error:
             messages.error(request, f"Not forked. {error.message}")
             return HttpResponseRedirect(reverse(_PAGE, args=[conversation.pk]))
-        self.log_addition(request, fork, f"Forked from {conversation.continuation_id} at turn {turns}.")
+        self._log(
+            self.log_addition(request, fork, f"Forked from {conversation.continuation_id} at turn {turns}."), fork
+        )
         messages.success(request, f"This is the fork; its client goes on with {fork.continuation_id}.")
         return HttpResponseRedirect(reverse(_PAGE, args=[fork.pk]))
 
@@ -191,7 +194,12 @@ class ConversationAdmin(ModelAdmin):  # type: ignore[misc]
 
     def _bin(self, request: HttpRequest, conversation: Conversation) -> None:
         if conversation_delete(conversation=conversation):
-            self.log_change(request, conversation, "Moved to the bin.")
+            self._log(self.log_change(request, conversation, "Moved to the bin."), conversation)
+
+    def _log(self, entry: LogEntry, conversation: Conversation) -> None:
+        # The log is kept for ever, and a title is what somebody said: it goes with its conversation.
+        entry.object_repr = str(conversation.continuation_id)
+        entry.save(update_fields=["object_repr"])
 
     def _ask(
         self, request: HttpRequest, chosen: list[Conversation], deed: str, *, back: str, action: str = ""
