@@ -35,8 +35,19 @@ def pdf(tmp_path: Path) -> Path:
     return write_pdf(tmp_path / "a.pdf", ["what it says"])
 
 
+@pytest.fixture(autouse=True)
+def own_children() -> None:
+    """Those that were there before are the databases, where this process started them."""
+    _before.clear()
+    _before.update(psutil.Process().children())
+
+
+_before: set[psutil.Process] = set()
+
+
 def children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+    own = [process for process in psutil.Process().children() if process not in _before]
+    return [each for process in own for each in (process, *process.children(recursive=True))]
 
 
 async def until(condition: Callable[[], object]) -> None:
