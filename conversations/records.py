@@ -9,6 +9,7 @@ import msgspec
 from conversations.models import CallStatus
 from exai.protocol.values import Turn, Usage
 from exai.providers.budget import Charge
+from exai.tools.steps import Step
 
 
 class ConversationSoFar(msgspec.Struct, frozen=True):
@@ -17,6 +18,7 @@ class ConversationSoFar(msgspec.Struct, frozen=True):
     model: str  # of the last answer, as `provider/model`
     expired: bool
     turns: tuple[Turn, ...]
+    steps: tuple[Step, ...] = ()  # of the workflow tool that was asked for
 
 
 class EndedCall(msgspec.Struct, kw_only=True):
@@ -47,9 +49,11 @@ class EndedCall(msgspec.Struct, kw_only=True):
 
 
 class NewTurn(msgspec.Struct, kw_only=True):
-    """A turn to write. `conversation_id` None begins a conversation of that `continuation_id`."""
+    """What a call adds to a conversation: a turn, a workflow's step, or both. `conversation_id` None begins one of that
+    `continuation_id`."""
 
     conversation_id: int | None
     continuation_id: uuid.UUID
-    turn: Turn
-    reasoning: str
+    turn: Turn | None
+    step: Step | None = None
+    reasoning: str = ""

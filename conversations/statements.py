@@ -13,6 +13,7 @@ from conversations.records import ConversationSoFar, EndedCall, NewTurn
 from exai.database import Database
 from exai.protocol.values import FileMention, Turn
 from exai.providers.budget import Charge
+from exai.tools.steps import Step
 
 _LONGEST_TITLE = 80
 _TRIES_FOR_A_POSITION = 5
@@ -36,7 +37,8 @@ WITH conversation AS (
 # The position is found inside the statement: two turns at once cannot take the same one, the constraint sees to that.
 _CONTINUE: LiteralString = """
 WITH conversation AS (
-    UPDATE conversations SET model = %s, updated_at = %s WHERE id = %s AND deleted_at IS NULL
+    UPDATE conversations SET model = coalesce(nullif(%s, ''), model), updated_at = %s
+    WHERE id = %s AND deleted_at IS NULL
     RETURNING id, (SELECT coalesce(max(position) + 1, 0) FROM messages WHERE conversation_id = conversations.id)
         AS next_position
 ),
@@ -72,15 +74,16 @@ WHERE tool_calls.status = 'abandoned' AND (EXCLUDED.status <> 'abandoned' OR EXC
 """
 
 # A file that was removed meanwhile is not linked; one that is about to be is held until the link is there.
-_SAY: LiteralString = (
-    """
+_LINKED: LiteralString = """
 used AS (
     SELECT id FROM files WHERE id = ANY(%s::uuid[]) AND workspace = %s FOR KEY SHARE
 ), linked AS (
     INSERT INTO conversation_files (conversation_id, file_id)
     SELECT conversation.id, used.id FROM conversation, used
     ON CONFLICT DO NOTHING
-), said AS (
+)"""
+
+_SAID: LiteralString = """, said AS (
     INSERT INTO messages
         (conversation_id, position, role, content, model, provider, tokens, metadata, idempotency_key, created_at)
     SELECT conversation.id, conversation.next_position + turn.place, turn.role, turn.content, turn.model,
@@ -89,8 +92,18 @@ used AS (
         (0, %s::text, %s::text, '', '', %s::integer, %s::jsonb, %s::text, %s::timestamptz),
         (1, %s::text, %s::text, %s::text, %s::text, %s::integer, %s::jsonb, %s::text, %s::timestamptz)
     ) AS turn(place, role, content, model, provider, tokens, metadata, idempotency_key, created_at)
-)
-INSERT INTO tool_calls ("""
+)"""
+
+# As with messages, the position is found inside.
+_STEPPED: LiteralString = """, stepped AS (
+    INSERT INTO workflow_steps (conversation_id, position, tool, content, call_id, created_at)
+    SELECT conversation.id, (SELECT coalesce(max(position) + 1, 0) FROM workflow_steps
+                             WHERE conversation_id = conversation.id), %s, %s::jsonb, %s, %s
+    FROM conversation
+)"""
+
+_CALLED: LiteralString = (
+    " INSERT INTO tool_calls ("
     + _CALL_COLUMNS
     + ") SELECT "
     + _CALL_VALUES
@@ -98,9 +111,6 @@ INSERT INTO tool_calls ("""
     + _OUTWEIGH
     + " RETURNING id"
 )
-
-_BEGIN_TURN: LiteralString = _BEGIN + _SAY
-_CONTINUE_TURN: LiteralString = _CONTINUE + _SAY
 
 _RECORD: LiteralString = (
     "INSERT INTO tool_calls ("
@@ -112,6 +122,10 @@ _RECORD: LiteralString = (
 )
 
 _IS_RECORDED: LiteralString = "SELECT 1 FROM tool_calls WHERE id = %s AND status = 'succeeded'"
+
+_STEPS: LiteralString = """
+SELECT content FROM workflow_steps WHERE conversation_id = %s AND tool = %s ORDER BY position
+"""
 
 _FAILURES: LiteralString = """
 SELECT id, tool, model, provider, error_code, error_message, ended_at
@@ -142,17 +156,21 @@ async def load_conversation(
     )
 
 
+async def load_steps(database: Database, conversation_id: int, *, tool: str, within_s: float) -> tuple[Step, ...]:
+    """All steps of a tool that a conversation keeps, in order. Raises `DatabaseAway`."""
+    rows = await database.fetch(_STEPS, (conversation_id, tool), within_s=within_s)
+    return tuple(msgspec.convert(content, Step) for (content,) in rows)
+
+
 async def write_turn(database: Database, new: NewTurn, call: EndedCall, *, within_s: float) -> bool:
-    """Writes a turn and its call record whole, or nothing; durable when it returns.
+    """Writes a turn, a step or both, and their call record whole, or nothing; durable when it returns.
 
     False when the conversation is gone. Raises `DatabaseAway`. May be repeated: a call is written once.
     """
+    statement, parameters = _adding(new, call)
     for attempt in range(_TRIES_FOR_A_POSITION):
         try:
-            if new.conversation_id is None:
-                rows = await database.fetch(_BEGIN_TURN, _begin(new, call) + _say(new, call), within_s=within_s)
-            else:
-                rows = await database.fetch(_CONTINUE_TURN, _continue(new, call) + _say(new, call), within_s=within_s)
+            rows = await database.fetch(statement, parameters, within_s=within_s)
             return bool(rows)
         except psycopg.errors.UniqueViolation:
             # Either this very call was written by a try whose answer got lost, or another process took the position.
@@ -194,8 +212,23 @@ def _turns(messages: list[tuple[str | None, str | None, Any]]) -> tuple[Turn, ..
     return tuple(turns)
 
 
+def _adding(new: NewTurn, call: EndedCall) -> tuple[LiteralString, tuple[Any, ...]]:
+    """The statement that adds to a conversation what there is to add, and its parameters."""
+    begins = new.conversation_id is None
+    statement: LiteralString = (_BEGIN if begins else _CONTINUE) + _LINKED
+    parameters = (_begin(new, call) if begins else _continue(new, call)) + _link(new, call)
+    if new.turn is not None:
+        statement += _SAID
+        parameters += _say(new.turn, new.reasoning, call)
+    if new.step is not None:
+        statement += _STEPPED
+        parameters += (call.tool, msgspec.json.encode(new.step).decode(), call.id, call.ended_at)
+    return statement + _CALLED, parameters + _call(call)
+
+
 def _begin(new: NewTurn, call: EndedCall) -> tuple[Any, ...]:
-    first_line = new.turn.user.strip().partition("\n")[0]
+    said = new.step.text if new.step is not None else new.turn.user if new.turn is not None else ""
+    first_line = said.strip().partition("\n")[0]
     title = first_line if len(first_line) <= _LONGEST_TITLE else first_line[: _LONGEST_TITLE - 1] + "…"
     details = _json(ConversationDetails(begun_by_tool=call.tool))
     return (
@@ -205,18 +238,22 @@ def _begin(new: NewTurn, call: EndedCall) -> tuple[Any, ...]:
 
 
 def _continue(new: NewTurn, call: EndedCall) -> tuple[Any, ...]:
+    # A step that asked no model leaves the conversation with its last one.
     return (call.model, call.ended_at, new.conversation_id)
 
 
-def _say(new: NewTurn, call: EndedCall) -> tuple[Any, ...]:
-    asked = MessageDetails(tool=call.tool, call_id=str(call.id), files=new.turn.files)
-    answered = MessageDetails(tool=call.tool, call_id=str(call.id), reasoning=new.reasoning)
+def _link(new: NewTurn, call: EndedCall) -> tuple[Any, ...]:
+    files = (*(new.turn.files if new.turn else ()), *(new.step.files if new.step else ()))
+    return (list({file.id for file in files}), call.workspace)
+
+
+def _say(turn: Turn, reasoning: str, call: EndedCall) -> tuple[Any, ...]:
+    asked = MessageDetails(tool=call.tool, call_id=str(call.id), files=turn.files)
+    answered = MessageDetails(tool=call.tool, call_id=str(call.id), reasoning=reasoning)
     return (
-        *([file.id for file in new.turn.files], call.workspace),
-        *(Role.USER.value, new.turn.user, None, _json(asked), f"{call.id}:user", call.ended_at),
-        *(Role.ASSISTANT.value, new.turn.assistant, call.model, call.provider),
+        *(Role.USER.value, turn.user, None, _json(asked), f"{call.id}:user", call.ended_at),
+        *(Role.ASSISTANT.value, turn.assistant, call.model, call.provider),
         *(call.usage.output_tokens, _json(answered), f"{call.id}:assistant", call.ended_at),
-        *_call(call),
     )
 
 

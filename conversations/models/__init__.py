@@ -9,6 +9,7 @@ from conversations.models.stored_file import (
     StoredFile,
 )
 from conversations.models.tool_call import CallStatus, ToolCall
+from conversations.models.workflow_step import WorkflowStep
 
 __all__ = [
     "CallStatus",
@@ -25,4 +26,5 @@ __all__ = [
     "Role",
     "StoredFile",
     "ToolCall",
+    "WorkflowStep",
 ]

@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+from msgspec.structs import asdict
 
 from exai.protocol.errors import HubError
 from exai.protocol.frames import CallToolResult, ErrorBody, ErrorFrame, RequestId, TextOutput
@@ -30,8 +31,9 @@ def success(
     if answer.plain:
         text = answer.content
     else:
+        may_go_on = offer is not None and answer.status == "success"
         envelope = Envelope(
-            status=answer.status if offer is None else "continuation_available",
+            status="continuation_available" if may_go_on else answer.status,
             content=answer.content,
             content_type=answer.content_type,
             metadata={
@@ -45,7 +47,7 @@ def success(
             },
             continuation_offer=offer,
         )
-        text = _encoder.encode(envelope).decode()
+        text = _encoder.encode({**answer.fields, **asdict(envelope)}).decode()
     metadata: dict[str, Any] = {"latency_metrics": latency, **unstored}
     if answer.model:
         metadata["usage"] = usage

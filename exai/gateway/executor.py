@@ -170,7 +170,7 @@ class Executor:
             conversation = None
             if continuation_id is not None:
                 workspace = call.request.client.workspace
-                conversation = await self._continuation.load(continuation_id, workspace=workspace)
+                conversation = await self._continuation.load(continuation_id, workspace=workspace, tool=checked.tool)
                 call.conversation_id, call.continuation_id = conversation.id, conversation.continuation_id
             answer, time_left_s = await self._ask_tool(call, checked, conversation)
             call.may_be_cancelled = False  # what is paid for is kept
@@ -244,6 +244,8 @@ class Executor:
                     find_budget=partial(self._budget, call),
                     call_id=str(call.id),
                     continuation_id=str(call.continuation_id),
+                    continues=conversation is not None,
+                    steps=conversation.steps if conversation else (),
                 )
                 call.spending = context.spending
                 answer = await checked.tool.run(checked.arguments, context)
@@ -271,13 +273,14 @@ class Executor:
     ) -> tuple[ContinuationOffer | None, bool]:
         """Makes the answer durable. The offer to go on, and whether it is stored."""
         ended = ended_call(call)
-        if answer.turn is None:
+        if answer.turn is None and answer.step is None:
             self._endings.record(call, ended)
             return None, True
         new = NewTurn(
             conversation_id=conversation.id if conversation else None,
             continuation_id=call.continuation_id,
             turn=answer.turn,
+            step=answer.step,
             reasoning=answer.reasoning,
         )
         try:
@@ -288,12 +291,16 @@ class Executor:
             # An answer that is paid for goes out all the same. The error's details may hold what was said.
             logger.error("PostgreSQL refused the turn of call %s: %s", call.id, error.diag.message_primary)
             stored = False
+        if not stored and answer.turn is None:
+            # Nothing is paid for, and an answer that told to go on from here would not be true.
+            raise ServiceUnavailable("The step could not be kept. Send it again.", retry_after=1)
         if not stored:
             logger.error("the answer of call %s could not be stored; it is delivered without", call.id)
             self._endings.record(call, ended)
             return None, False
         call.settle_budget()
-        return self._continuation.offer(new.continuation_id, len(conversation.turns) if conversation else 0), True
+        turns = (len(conversation.turns) if conversation else 0) + (answer.turn is not None)
+        return self._continuation.offer(new.continuation_id, turns), True
 
     async def _fail(self, call: RunningCall, error: HubError) -> None:
         call.may_be_cancelled = False

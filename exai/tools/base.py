@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from exai.protocol.values import ContentType, Turn, Usage
 from exai.tools.context import ToolContext
+from exai.tools.steps import Step
 
 
 class ToolInput(BaseModel):
@@ -25,14 +26,17 @@ class ToolInput(BaseModel):
 
 
 class ToolAnswer(msgspec.Struct, kw_only=True):
-    """`turn` is what the conversation keeps; a tool that asked no model has none. A `plain` answer is sent as its
-    `content` alone, without the envelope."""
+    """`turn` is what the conversation keeps; a tool that asked no model has none. `step`: what it keeps of a workflow.
+    `fields` stand beside those of the envelope. A `plain` answer is sent as its `content` alone, without the envelope.
+    """
 
     content: str
     status: str = "success"
     content_type: ContentType = "text"
     plain: bool = False
     turn: Turn | None = None
+    step: Step | None = None
+    fields: dict[str, Any] = {}
     model: str = ""
     provider: str = ""
     usage: Usage = Usage()
@@ -48,6 +52,7 @@ class Tool(ABC, Generic[Input]):
     description: ClassVar[str]
     input_model: type[Input]
     keeps_conversation: ClassVar[bool] = False
+    keeps_steps: ClassVar[bool] = False  # of a workflow
 
     @abstractmethod
     async def run(self, arguments: Input, context: ToolContext) -> ToolAnswer:

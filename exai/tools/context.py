@@ -27,6 +27,7 @@ from exai.providers.registry import Registry, ServedModel
 from exai.providers.routes import RouteName
 from exai.tools.files import Files, NoFiles
 from exai.tools.question import Question, SentFile
+from exai.tools.steps import Step
 
 
 class Caller(Protocol):
@@ -101,7 +102,9 @@ class ModelAnswer(msgspec.Struct, kw_only=True):
 
 class ToolContext:
     """One call's. `emit` takes pieces of the answer as they come; None when the caller wants it whole. `last_model`
-    answered the last turn: `provider/model`, so that the conversation stays with its vendor."""
+    answered the last turn: `provider/model`, so that the conversation stays with its vendor. `continuation_id` is that
+    of the conversation, also of one that begins with this call (`continues` False). `steps`: all that it keeps of this
+    tool."""
 
     def __init__(
         self,
@@ -119,8 +122,13 @@ class ToolContext:
         find_budget: FindBudget | None = None,
         call_id: str = "",
         continuation_id: str = "",
+        continues: bool = False,
+        steps: Sequence[Step] = (),
     ) -> None:
         self.caller = caller
+        self.continuation_id = continuation_id
+        self.continues = continues
+        self.steps = steps
         self.files = files or NoFiles()
         self._asker = asker
         self.registry = registry
@@ -135,7 +143,6 @@ class ToolContext:
         self._emit = emit
         self._limit = limit
         self._call_id = call_id
-        self._continuation_id = continuation_id
 
     async def ask(
         self,
@@ -190,7 +197,7 @@ class ToolContext:
                 thinking=thinking,
                 web_search=web_search,  # of models that can
                 call_id=self._call_id,
-                conversation=self._continuation_id,
+                conversation=self.continuation_id,
                 asker=self._asker,
                 timeout_s=left_s,
             )

@@ -6,6 +6,7 @@ from typing import Any
 
 from exai.tools.base import Tool
 from exai.tools.chat import Chat
+from exai.tools.debug import Debug
 from exai.tools.health import Health
 from exai.tools.listmodels import ListModels
 from exai.tools.status import Status
@@ -13,6 +14,7 @@ from exai.tools.version import Version
 
 TOOLS: tuple[Tool[Any], ...] = (
     Chat(),
+    Debug(),
     ListModels(),
     Version(),
     Status(),

@@ -12,6 +12,7 @@ from exai.providers.registry import Registry
 from exai.tools.base import Tool, ToolAnswer
 from exai.tools.context import TimeLimit, ToolContext
 from exai.tools.files import Files
+from exai.tools.steps import Step
 from exai.tools.table import TOOLS_BY_NAME
 
 
@@ -57,6 +58,8 @@ class Run:
     last_model: str = ""
     streams: bool = False
     files: Files | None = None
+    steps: Sequence[Step] = ()
+    continues: bool = False
     stages: list[str] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
 
@@ -81,4 +84,7 @@ class Run:
             files=self.files,
             emit=emit if self.streams else None,
             limit=limit,
+            continuation_id="the-conversation",
+            continues=self.continues,
+            steps=self.steps,
         )

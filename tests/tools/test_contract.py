@@ -24,10 +24,17 @@ def shape(schema: dict[str, Any]) -> dict[str, Any]:
     if "anyOf" in schema:
         stated["anyOf"] = [shape(choice) for choice in schema["anyOf"]]
     if schema.get("type") == "object":
-        stated["properties"] = {name: shape(field) for name, field in schema["properties"].items()}
+        stated["properties"] = {name: shape(field) for name, field in schema.get("properties", {}).items()}
         stated["required"] = sorted(schema.get("required", []))
         stated["additionalProperties"] = schema.get("additionalProperties", True)
     return stated
+
+
+def needed(tool: Tool[Any]) -> dict[str, Any]:
+    """The least arguments that a tool takes."""
+    samples = {"string": "x", "integer": 1, "boolean": True, "array": []}
+    schema = input_schema(tool.input_model)
+    return {name: samples[schema["properties"][name]["type"]] for name in schema["required"]}
 
 
 def validate(tool: Tool[Any], arguments: dict[str, Any]) -> Any:
@@ -63,7 +70,7 @@ def test_every_tool_has_a_name_of_its_own_and_a_description() -> None:
     ("tool", "field"), [(tool, field) for tool in TOOLS for field in input_schema(tool.input_model)["properties"]]
 )
 def test_an_optional_field_may_be_null_which_counts_as_absent(tool: Tool[Any], field: str) -> None:
-    required = dict.fromkeys(input_schema(tool.input_model)["required"], "x")
+    required = needed(tool)
     if field in required:
         with pytest.raises(ValidationError):
             validate(tool, {**required, field: None})
@@ -102,7 +109,7 @@ def test_an_optional_field_may_be_null_which_counts_as_absent(tool: Tool[Any], f
 )
 def test_a_value_of_another_type_or_beyond_a_bound_is_refused(name: str, field: str, value: Any) -> None:
     with pytest.raises(ValidationError) as caught:
-        validate(TOOLS_BY_NAME[name], {**({"prompt": "hi"} if name == "chat" else {}), field: value})
+        validate(TOOLS_BY_NAME[name], {**needed(TOOLS_BY_NAME[name]), field: value})
     assert {error["loc"][0] for error in caught.value.errors()} == {field}
 
 
@@ -118,7 +125,7 @@ def test_a_missing_prompt_is_refused() -> None:
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
 def test_fields_that_there_are_not_are_refused_where_the_contract_says_so(tool: Tool[Any]) -> None:
-    arguments = {"prompt": "hi", "no_such_field": 1} if tool.name == "chat" else {"no_such_field": 1}
+    arguments = {**needed(tool), "no_such_field": 1}
     if CONTRACT[tool.name].get("additionalProperties", True):
         validate(tool, arguments)
     else:

@@ -1,0 +1,94 @@
+"""Which of the steps that a conversation keeps are in force, and which one may come next.
+
+Steps are only ever added. One that goes back, or begins anew, says so; what is in force follows from all of them.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from exai.protocol.errors import InvalidValue
+from exai.tools.steps import Step
+
+MOST_STEPS = 100  # of one run: each costs the later ones a little
+
+
+class Run(msgspec.Struct, frozen=True):
+    """The steps in force of the run that a conversation is at, in order; none before its first."""
+
+    tool: str
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self.steps) and self.steps[-1].is_last
+
+    @property
+    def last_number(self) -> int:
+        return self.steps[-1].number if self.steps else 0
+
+    def before(self, number: int) -> "Run":
+        """Without the step of that number and later ones."""
+        return Run(self.tool, tuple(step for step in self.steps if step.number < number))
+
+    def with_step(self, step: Step) -> "Run":
+        kept = self.before(step.number) if step.goes_back or step.number == 1 else self
+        return Run(self.tool, (*kept.steps, step))
+
+
+def run_of(tool: str, kept: Iterable[Step]) -> Run:
+    """What all steps that a conversation keeps of a tool come to."""
+    run = Run(tool)
+    for step in kept:
+        run = run.with_step(step)
+    return run
+
+
+def check_order(run: Run, *, number: int, backtrack: int | None, continues: bool) -> None:
+    """That a step may come now. `continues`: it names a conversation. Raises `InvalidValue` that says which one may."""
+    if backtrack is not None:
+        _check_backtrack(run, number=number, backtrack=backtrack)
+    elif run.steps and not run.is_over:
+        _check_next(run, number)
+    elif number != 1:
+        if not continues:
+            raise _wrong(
+                f"Step {number} of {run.tool} belongs to a conversation: pass the continuation_id that step 1 was "
+                "answered with, or begin with step_number 1.",
+                "only step 1 goes without continuation_id",
+            )
+        over = f"This run of {run.tool} is complete" if run.is_over else f"This conversation has no run of {run.tool}"
+        raise _wrong(f"{over}: begin with step_number 1.", "must be 1")
+    if number > MOST_STEPS:
+        raise _wrong(f"A run has at most {MOST_STEPS} steps: finish this one.", f"at most {MOST_STEPS}")
+
+
+def _check_next(run: Run, number: int) -> None:
+    last = run.last_number
+    if number == last + 1:
+        return
+    if number <= last:
+        raise _wrong(
+            f"{run.tool} has step {number} already; it is at step {last}. Go on with step_number {last + 1}, or "
+            f"replace step {number} and all after it by backtrack_from_step {number}.",
+            f"must be {last + 1}",
+        )
+    raise _wrong(f"{run.tool} is at step {last}: the next step_number is {last + 1}.", f"must be {last + 1}")
+
+
+def _check_backtrack(run: Run, *, number: int, backtrack: int) -> None:
+    if backtrack > run.last_number:
+        there = f"it is at step {run.last_number}" if run.steps else "it has no steps yet"
+        raise InvalidValue(
+            f"{run.tool} cannot go back to step {backtrack}: {there}.", backtrack_from_step="no such step"
+        )
+    if number != backtrack:
+        raise _wrong(
+            f"With backtrack_from_step {backtrack} this step takes the place of step {backtrack}: give step_number "
+            f"{backtrack}.",
+            f"must be {backtrack}",
+        )
+
+
+def _wrong(message: str, reason: str) -> InvalidValue:
+    return InvalidValue(message, step_number=reason)
