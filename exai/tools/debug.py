@@ -12,8 +12,8 @@ class DebugInput(HypothesisInput, InvestigationInput):
 class Debug(WorkflowTool[DebugInput]):
     name = "debug"
     description = (
-        "Find the cause of a bug: you investigate and report step by step, the hub keeps what you found, and an expert "
-        "model gives the root cause and the fix at the end. Begin with step 1: the symptom, and how to reproduce it."
+        "Find the cause of a bug: investigate and report step by step, from the symptom on; at the end an expert model "
+        "gives root cause and fix."
     )
     input_model = DebugInput
     wants = ("files_checked", "relevant_files", "hypothesis")

@@ -1,8 +1,14 @@
-"""The JSON Schema of a tool's input as agents read it: flat, without titles, optional fields without null."""
+"""The JSON Schema of a tool's input as agents read it: flat, optional fields without null.
+
+Every agent pays for each word of it, so what says nothing is left out: titles, the words of types that fields share,
+that more properties are allowed.
+"""
 
 from typing import Any
 
 from exai.tools.base import ToolInput
+
+_SAYS_NOTHING = (("default", None), ("additionalProperties", True))
 
 
 def input_schema(model: type[ToolInput]) -> dict[str, Any]:
@@ -18,12 +24,17 @@ def _plain(node: Any, definitions: dict[str, Any]) -> Any:
     if not isinstance(node, dict):
         return node
     if reference := node.get("$ref"):
-        return _plain(definitions[reference.removeprefix("#/$defs/")], definitions)
+        shared = definitions[reference.removeprefix("#/$defs/")]
+        return _plain({key: value for key, value in shared.items() if key != "description"}, definitions)
     plain: dict[str, Any] = {}
     for key, value in node.items():
+        if (key, value) in _SAYS_NOTHING or key == "title":
+            continue
         if key == "properties":
             plain[key] = {name: _plain(field, definitions) for name, field in value.items()}
-        elif key == "title" or (key == "default" and value is None):
+        elif (
+            key == "title" or (key == "default" and value is None) or (key == "additionalProperties" and value is True)
+        ):
             continue
         else:
             plain[key] = _plain(value, definitions)

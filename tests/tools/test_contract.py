@@ -34,7 +34,8 @@ def needed(tool: Tool[Any]) -> dict[str, Any]:
     """The least arguments that a tool takes."""
     samples = {"string": "x", "integer": 1, "boolean": True, "array": []}
     schema = input_schema(tool.input_model)
-    return {name: samples[schema["properties"][name]["type"]] for name in schema["required"]}
+    fields = {name: schema["properties"][name] for name in schema["required"]}
+    return {name: field["enum"][0] if "enum" in field else samples[field["type"]] for name, field in fields.items()}
 
 
 def validate(tool: Tool[Any], arguments: dict[str, Any]) -> Any:
