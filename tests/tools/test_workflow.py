@@ -222,3 +222,46 @@ async def test_findings_that_are_too_much_for_the_model_are_shortened_and_that_i
 
 async def test_a_step_without_words_is_refused(conversation: Conversation) -> None:
     assert (await refused(conversation, 1, step="  ")).details == {"step": "must not be empty"}
+
+
+async def test_a_run_whose_expert_needs_more_goes_on_with_its_next_step(
+    conversation: Conversation, upstream: Upstream, model: str
+) -> None:
+    upstream.behave(model, text='{"status": "files_required_to_continue", "files_needed": ["lock.py"]}')
+    asked = await conversation("debug", 1, of=1, findings="the symptom")
+    assert asked.fields["debug_complete"] is False
+    assert asked.fields["next_step_required"] is True
+    assert "relevant_files" in asked.fields["next_steps"]
+    assert asked.fields["next_call"]["arguments"]["step_number"] == 2
+    upstream.behave(model, text="The lock is taken twice.")
+    answer = await conversation("debug", 2, of=2)
+    assert answer.status == "debug_complete"
+    again = upstream.requests(model)[-1].body["messages"][-1]["content"]
+    assert "the symptom" in again
+    assert "Found 2" in again
+
+
+async def test_an_expert_may_end_what_it_says_with_its_status(
+    conversation: Conversation, upstream: Upstream, model: str
+) -> None:
+    for told in ('{"status": "no_bug_found"}', '```json\n{\n  "status": "no_bug_found",\n  "why": {"a": 1}\n}\n```'):
+        upstream.behave(model, text=f"It is meant so.\n\n{told}")
+        answer = await conversation("debug", 1, of=1)
+        assert answer.status == "no_bug_found"
+        assert answer.fields["debug_complete"] is True
+        assert answer.fields["expert_analysis"]["analysis"] == "It is meant so."
+
+
+async def test_json_that_the_expert_shows_in_passing_is_no_status(
+    conversation: Conversation, upstream: Upstream, model: str
+) -> None:
+    for text in (
+        '{"status": "no_bug_found"}\nis what it sends.',
+        '{"status": ["no_bug_found"]}',
+        "[1]",
+        "```\n```",
+    ):
+        upstream.behave(model, text=text)
+        answer = await conversation("debug", 1, of=1)
+        assert answer.status == "debug_complete"
+        assert answer.fields["expert_analysis"]["analysis"] == text

@@ -8,6 +8,7 @@ from exai.providers.registry import Registry
 from exai.tools.base import ToolAnswer
 from exai.tools.files import Files
 from exai.tools.steps import Step
+from exai.tools.table import TOOLS_BY_NAME
 from tests.tools.running import Run
 
 
@@ -28,7 +29,7 @@ class Conversation:
             "step_number": number,
             "total_steps": max(of, number),
             "next_step_required": number < of,
-            **({"findings": f"Found {number}"} if "findings" not in given else {}),
+            **({"findings": f"Found {number}"} if _reports(tool) else {}),
             **given,
         }
         answer = await run(tool, **{name: value for name, value in arguments.items() if value is not None})
@@ -39,3 +40,7 @@ class Conversation:
     @property
     def steps_of_all(self) -> list[Step]:
         return [step for steps in self.steps.values() for step in steps]
+
+
+def _reports(tool: str) -> bool:
+    return "findings" in TOOLS_BY_NAME[tool].input_model.model_fields

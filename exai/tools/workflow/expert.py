@@ -70,7 +70,7 @@ async def ask_expert(
     """Asks once, with as much of the report as the model takes. Raises `HubError`s.
 
     `arguments`: of a tool that takes a model, and perhaps how to ask it. `statuses`: those with which the expert may
-    ask for more, as the `status` of a JSON object that is its whole answer.
+    ask for more, as the `status` of a JSON object that ends its answer.
     """
     files = list(report.gathered.relevant_files)
     left_out: list[str] = []
@@ -127,18 +127,26 @@ def _largest(files: Sequence[FileMention], too_large: ContentTooLarge) -> FileMe
 
 
 def _understood(text: str, statuses: frozenset[str]) -> tuple[str, dict[str, Any]]:
-    """A JSON object as the whole answer, fenced or not, may carry one of the statuses; all else is the analysis."""
-    bare = text.strip()
-    if bare.startswith("```"):
-        bare = bare.strip("`").removeprefix("json").strip()
-    if bare.startswith("{"):
-        try:
-            told = json.loads(bare)
-        except (ValueError, RecursionError):
-            told = None
-        if isinstance(told, dict) and told.get("status") in statuses:
-            return str(told["status"]), told
-    return "", {"status": "analysis_complete", "analysis": text}
+    """A JSON object that ends the answer, fenced or not, may carry one of the statuses; all else is the analysis."""
+    before, found = _json_at_the_end(text.strip())
+    try:
+        told = json.loads(found)
+    except (ValueError, RecursionError):
+        told = None
+    if not isinstance(told, dict) or not isinstance(told.get("status"), str) or told["status"] not in statuses:
+        return "", {"status": "analysis_complete", "analysis": text}
+    return told["status"], {**told, **({"analysis": before} if before else {})}
+
+
+def _json_at_the_end(text: str) -> tuple[str, str]:
+    """What may be an object, and what stands before it."""
+    if text.endswith("```"):
+        before, _, found = text[:-3].rpartition("```")
+        return before.strip(), found.removeprefix("json").strip()
+    if text.startswith("{"):
+        return "", text
+    before, _, found = text.rpartition("\n{")
+    return before.strip(), "{" + found
 
 
 def _of_step(step: Step, longest: int | None, *, is_task: bool) -> str:

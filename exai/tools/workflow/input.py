@@ -1,4 +1,8 @@
-"""The arguments that workflow tools share, in the parts that their schemas are made of."""
+"""The arguments that workflow tools share, in the parts that their schemas are made of.
+
+What their names say is not said again: every agent pays for each word, once for each tool. The answers to the steps
+explain the rest when it matters.
+"""
 
 from typing import Annotated, Any, Literal
 
@@ -14,12 +18,12 @@ Words = Annotated[list[str], Field(fail_fast=True)]
 
 
 class StepInput(ToolInput):
-    step: str = Field(description="What you do in this step; in step 1 the task itself.")
-    step_number: Number = Field(description="1, 2, 3, … without gaps.")
-    total_steps: Number = Field(description="How many you expect; may change as you go.")
-    next_step_required: bool = Field(description="False in the last step.")
-    use_assistant_model: bool | None = Field(True, description="Whether an expert model is asked in the last step.")
-    continuation_id: str | None = Field(None, description="From the first step's answer; needed from step 2 on.")
+    step: str = Field(description="What you do now; in step 1 the task")
+    step_number: Number
+    total_steps: Number
+    next_step_required: bool
+    use_assistant_model: bool | None = True
+    continuation_id: str | None = Field(None, description="From step 1's answer")
 
     @property
     def conversation_to_continue(self) -> str | None:
@@ -27,51 +31,68 @@ class StepInput(ToolInput):
 
 
 class FindingsInput(ToolInput):
-    findings: str = Field(description="What you found in this step, with evidence: files, lines, output.")
+    findings: str = Field(description="Evidence: file, line, output")
     relevant_files: FileReferences | None = Field(
-        None, description='What matters of them: ids of uploaded files, {"name","content"}, or data: URLs.'
+        None, description="What the expert sees: file ids, or name and content"
     )
-    relevant_context: Words | None = Field(None, description="Functions, classes, methods that matter.")
+    relevant_context: Words | None = None
 
 
 class CheckedInput(ToolInput):
-    files_checked: Words | None = Field(None, description="Names of all files that you looked at.")
+    files_checked: Words | None = None
 
 
 class IssuesInput(ToolInput):
     issues_found: Annotated[list[dict[str, Any]], Field(fail_fast=True)] | None = Field(
-        None, description='Each {"severity": critical|high|medium|low, "description", "location"}.'
+        None, description="{severity, description, location}"
     )
 
 
 class ConfidenceInput(ToolInput):
-    confidence: Confidence | None = Field(
-        None, description="In what you have found; `certain` asks no expert model at the end."
-    )
+    confidence: Confidence | None = Field(None, description="certain: no expert is asked")
 
 
 class HypothesisInput(ToolInput):
-    hypothesis: str | None = Field(None, description="What you believe now, and why.")
+    hypothesis: str | None = None
 
 
 class BacktrackInput(ToolInput):
-    backtrack_from_step: Number | None = Field(
-        None, description="Discards that step and later ones; step_number is then the same number."
-    )
+    backtrack_from_step: Number | None = Field(None, description="= step_number; later steps are dropped")
 
 
 class ImagesInput(ToolInput):
-    images: FileReferences | None = Field(None, description="Screenshots or diagrams, named like files.")
+    images: FileReferences | None = None
 
 
 class ModelInput(ToolInput):
-    model: str | None = Field(None, description="For the expert's answer; without one the hub chooses.")
+    model: str | None = None
 
 
 class AskingInput(ToolInput):
-    temperature: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=1)] | None = None
     thinking_mode: Thinking | None = None
-    use_websearch: bool | None = Field(True, description="Whether the expert may search the web.")
+    use_websearch: bool | None = True
+
+
+class UnaskedInput(StepInput):
+    """Of tools that ask no model, for the sake of callers that treat all tools alike."""
+
+    use_assistant_model: bool | None = Field(True, description="No effect")
+
+
+class UnaskedModelInput(UnaskedInput):
+    model: str | None = Field(None, description="No effect")
+
+
+class UnaskedFindingsInput(FindingsInput):
+    relevant_files: FileReferences | None = Field(None, description="Not needed: no model sees them")
+
+
+class SeverityInput(ToolInput):
+    """Of tools whose expert lists issues. It bounds what the expert reports, not what it reads: that the agent rates an
+    issue too low is among the things that a second look is for."""
+
+    severity_filter: Literal["critical", "high", "medium", "low", "all"] | None = "all"
 
 
 class InvestigationInput(

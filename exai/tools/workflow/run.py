@@ -4,6 +4,7 @@ Steps are only ever added. One that goes back, or begins anew, says so; what is 
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -27,6 +28,14 @@ class Run(msgspec.Struct, frozen=True):
     def last_number(self) -> int:
         return self.steps[-1].number if self.steps else 0
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the tool's own arguments say, the newest of each."""
+        told: dict[str, Any] = {}
+        for step in self.steps:
+            told |= step.details
+        return told
+
     def before(self, number: int) -> "Run":
         """Without the step of that number and later ones."""
         return Run(self.tool, tuple(step for step in self.steps if step.number < number))
@@ -44,12 +53,15 @@ def run_of(tool: str, kept: Iterable[Step]) -> Run:
     return run
 
 
-def check_order(run: Run, *, number: int, backtrack: int | None, continues: bool) -> None:
-    """That a step may come now. `continues`: it names a conversation. Raises `InvalidValue` that says which one may."""
+def check_order(
+    run: Run, *, number: int, backtrack: int | None, continues: bool, reopens: bool = False, other_way: str = ""
+) -> None:
+    """That a step may come now. `continues`: it names a conversation. `reopens`: it may follow the last one. Raises
+    `InvalidValue` that says which step may come, and the `other_way` to replace one, with its `{number}`."""
     if backtrack is not None:
         _check_backtrack(run, number=number, backtrack=backtrack)
-    elif run.steps and not run.is_over:
-        _check_next(run, number)
+    elif run.steps and (reopens or not run.is_over):
+        _check_next(run, number, other_way)
     elif number != 1:
         if not continues:
             raise _wrong(
@@ -63,14 +75,14 @@ def check_order(run: Run, *, number: int, backtrack: int | None, continues: bool
         raise _wrong(f"A run has at most {MOST_STEPS} steps: finish this one.", f"at most {MOST_STEPS}")
 
 
-def _check_next(run: Run, number: int) -> None:
+def _check_next(run: Run, number: int, other_way: str) -> None:
     last = run.last_number
     if number == last + 1:
         return
     if number <= last:
+        or_else = f", or {other_way.format(number=number)}" if other_way else ""
         raise _wrong(
-            f"{run.tool} has step {number} already; it is at step {last}. Go on with step_number {last + 1}, or "
-            f"replace step {number} and all after it by backtrack_from_step {number}.",
+            f"{run.tool} has step {number} already; it is at step {last}. Go on with step_number {last + 1}{or_else}.",
             f"must be {last + 1}",
         )
     raise _wrong(f"{run.tool} is at step {last}: the next step_number is {last + 1}.", f"must be {last + 1}")

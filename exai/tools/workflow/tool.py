@@ -1,9 +1,10 @@
 """A workflow tool: takes a step, keeps it, and tells what comes next; at the end it asks the expert."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from exai.protocol.errors import InvalidValue
 from exai.protocol.values import FileMention, Turn
@@ -15,6 +16,7 @@ from exai.tools.workflow.expert import Opinion, Report, ask_expert
 from exai.tools.workflow.gathered import Gathered
 from exai.tools.workflow.guidance import Guidance
 from exai.tools.workflow.input import InvestigationInput, StepInput
+from exai.tools.workflow.requests import REQUESTS
 from exai.tools.workflow.run import Run, check_order, run_of
 
 Input = TypeVar("Input", bound=StepInput)
@@ -24,7 +26,13 @@ _GENERAL = frozenset(InvestigationInput.model_fields) | {"hypothesis"}
 
 
 class WorkflowTool(Tool[Input]):
-    """`wants`: what the expert cannot do without. `statuses`: with which the expert may ask for more instead."""
+    """`wants`: what the expert cannot do without. `statuses`: with which the expert may ask for more instead.
+    `file_fields`: arguments that name files; those of all but `images` are the run's relevant files.
+    `complete_status`: of the answer to the last step, where it is not `<name>_complete`.
+    `other_way`: how a step that is there already can be replaced, with the step's `{number}`.
+
+    Below, `told` is what the tool's own arguments say so far (`Run.told`).
+    """
 
     keeps_conversation = True
     keeps_steps = True
@@ -32,16 +40,24 @@ class WorkflowTool(Tool[Input]):
     guidance: ClassVar[Guidance]
     wants: ClassVar[tuple[str, ...]] = ("relevant_files",)
     statuses: ClassVar[frozenset[str]] = frozenset()
+    file_fields: ClassVar[tuple[str, ...]] = ("relevant_files", "images")
+    complete_status: ClassVar[str] = ""
+    other_way: ClassVar[str] = "replace step {number} and all after it by backtrack_from_step {number}"
     next_steps: ClassVar[str]
 
     async def run(self, arguments: Input, context: ToolContext) -> ToolAnswer:
         _check_words(arguments)
         run = run_of(self.name, context.steps)
         backtrack = getattr(arguments, "backtrack_from_step", None)
-        check_order(run, number=arguments.step_number, backtrack=backtrack, continues=context.continues)
-        taken = await context.files.take(
-            {field: getattr(arguments, field, None) or () for field in ("relevant_files", "images")}
+        check_order(
+            run,
+            number=arguments.step_number,
+            backtrack=backtrack,
+            continues=context.continues,
+            reopens=self.reopens(arguments),
+            other_way=self.other_way,
         )
+        taken = await context.files.take({field: getattr(arguments, field, None) or () for field in self.file_fields})
         step = self._step(arguments, taken, goes_back=backtrack is not None)
         self.check(step, run)
         run = run.with_step(step)
@@ -50,14 +66,43 @@ class WorkflowTool(Tool[Input]):
         return await self._finish(run, step, arguments, context)
 
     def check(self, step: Step, run: Run) -> None:
-        """What the tool itself asks of a step, before it is kept. Raises `InvalidValue`."""
+        """What the tool itself asks of a step, before it is kept; `run` is without it. Raises `InvalidValue`."""
 
-    def conclusion(self, run: Run, gathered: Gathered) -> str:
+    def reopens(self, arguments: Input) -> bool:
+        """Whether a step goes on with a run that is complete."""
+        return False
+
+    def about(self, told: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the expert is told of them."""
+        return told
+
+    def hints(self, run: Run, told: Mapping[str, Any]) -> Iterable[str]:
+        """What is to be said to the agent beside the guidance."""
+        return ()
+
+    def message(self, run: Run, gathered: Gathered, told: Mapping[str, Any]) -> str:
+        """To the agent, after a step that is not the last."""
+        return " ".join((self.guidance.text(run, gathered, wants=self.wants), *self.hints(run, told)))
+
+    def progress(self, run: Run, gathered: Gathered, told: Mapping[str, Any]) -> dict[str, Any]:
+        """How far it is, for the agent."""
+        return gathered.counts()
+
+    def conclusion(self, run: Run, gathered: Gathered, told: Mapping[str, Any]) -> str:
         """The answer of a last step without an expert, for the agent."""
         return self.next_steps
 
+    def needed_again(self, told: Mapping[str, Any]) -> dict[str, Any]:
+        """Of the next call's arguments, the tool's own that are required: as they were."""
+        return {
+            name: told[name]
+            for name, field in self.input_model.model_fields.items()
+            if field.is_required() and name in told
+        }
+
     def _step(self, arguments: Input, taken: Mapping[str, tuple[FileMention, ...]], *, goes_back: bool) -> Step:
-        given = arguments.model_dump(exclude_none=True)
+        given = arguments.model_dump(exclude_none=True, exclude_unset=True)
+        given |= {field: [file.name for file in files] for field, files in taken.items() if files}
         number, is_last = arguments.step_number, not arguments.next_step_required
         return Step(
             number=number,
@@ -66,7 +111,7 @@ class WorkflowTool(Tool[Input]):
             is_last=is_last,
             findings=given.get("findings", "").strip(),
             files_checked=tuple(given.get("files_checked", ())),
-            relevant_files=taken["relevant_files"],
+            relevant_files=tuple(file for field in self.file_fields if field != "images" for file in taken[field]),
             images=taken["images"],
             relevant_context=tuple(given.get("relevant_context", ())),
             issues_found=tuple(given.get("issues_found", ())),
@@ -77,45 +122,53 @@ class WorkflowTool(Tool[Input]):
         )
 
     def _go_on(self, run: Run, step: Step, context: ToolContext) -> ToolAnswer:
-        gathered = Gathered.of(run)
-        message = self.guidance.text(run, gathered, wants=self.wants)
+        gathered, told = Gathered.of(run), run.told
+        message = self.message(run, gathered, told)
         return ToolAnswer(
             content=message,
             status=f"pause_for_{self.name}",
             step=step,
             fields={
-                **self._place(run, step, context),
-                "next_call": {"tool": self.name, "arguments": self._next_arguments(step, context)},
+                **self._place(step, context),
+                "next_call": self._next_call(step, context, told),
                 "message": message,
-                f"{self.name}_status": gathered.counts(),
+                f"{self.name}_status": self.progress(run, gathered, told),
             },
         )
 
     async def _finish(self, run: Run, step: Step, arguments: Input, context: ToolContext) -> ToolAnswer:
-        gathered = Gathered.of(run)
+        gathered, told = Gathered.of(run), run.told
         fields = {
-            **self._place(run, step, context),
+            **self._place(step, context),
             f"{self.name}_complete": True,
             "next_steps": self.next_steps,
-            f"{self.name}_status": gathered.counts(),
+            f"{self.name}_status": self.progress(run, gathered, told),
         }
-        why_not = self._why_no_expert(arguments, gathered)
+        why_not = self._why_no_expert(arguments)
         if why_not:
-            conclusion = self.conclusion(run, gathered)
             return ToolAnswer(
-                content=conclusion,
+                content=self.conclusion(run, gathered, told),
                 content_type="markdown",
-                status=f"{self.name}_complete",
+                status=self.complete_status or f"{self.name}_complete",
                 step=step,
                 fields={**fields, "expert_analysis": {"status": "skipped", "reason": why_not}},
             )
         opinion = await ask_expert(
             context,
             system=prompt(self.name),
-            report=Report(run, gathered, self._about(run)),
+            report=Report(run, gathered, self.about(told)),
             arguments=arguments,
             statuses=self.statuses,
         )
+        if request := REQUESTS.get(opinion.status):
+            fields["next_steps"] = request.advice
+            if request.keeps_open:
+                step = replace(step, is_last=False, total=step.number + 1)
+                fields |= {**self._place(step, context), f"{self.name}_complete": False}
+                fields["next_call"] = self._next_call(step, context, told)
+            elif request.tool:
+                arguments_there = {**request.arguments, "continuation_id": context.continuation_id}
+                fields["next_call"] = {"tool": request.tool, "arguments": arguments_there}
         return self._with_opinion(opinion, step, fields)
 
     def _with_opinion(self, opinion: Opinion, step: Step, fields: dict[str, Any]) -> ToolAnswer:
@@ -133,7 +186,7 @@ class WorkflowTool(Tool[Input]):
         return ToolAnswer(
             content=answer.text,
             content_type="markdown",
-            status=opinion.status or f"{self.name}_complete",
+            status=opinion.status or self.complete_status or f"{self.name}_complete",
             step=step,
             turn=Turn(user=opinion.asked, assistant=answer.text, files=answer.mentions),
             model=answer.model,
@@ -144,7 +197,7 @@ class WorkflowTool(Tool[Input]):
             fields={**fields, "expert_analysis": opinion.analysis},
         )
 
-    def _why_no_expert(self, arguments: Input, gathered: Gathered) -> str:
+    def _why_no_expert(self, arguments: Input) -> str:
         if not self.asks_expert:
             return "This tool asks no model."
         if arguments.use_assistant_model is False:
@@ -153,14 +206,7 @@ class WorkflowTool(Tool[Input]):
             return "The agent is certain."
         return ""
 
-    def _about(self, run: Run) -> dict[str, Any]:
-        """What the tool's own arguments say, the newest of each."""
-        about: dict[str, Any] = {}
-        for step in run.steps:
-            about |= step.details
-        return about
-
-    def _place(self, run: Run, step: Step, context: ToolContext) -> dict[str, Any]:
+    def _place(self, step: Step, context: ToolContext) -> dict[str, Any]:
         return {
             "step_number": step.number,
             "total_steps": step.total,
@@ -168,24 +214,18 @@ class WorkflowTool(Tool[Input]):
             "continuation_id": context.continuation_id,
         }
 
-    def _next_arguments(self, step: Step, context: ToolContext) -> dict[str, Any]:
+    def _next_call(self, step: Step, context: ToolContext, told: Mapping[str, Any]) -> dict[str, Any]:
         number = step.number + 1
-        return {
+        arguments = {
             "step": "…",
             "step_number": number,
             "total_steps": max(step.total, number),
             "next_step_required": number < step.total,
             "continuation_id": context.continuation_id,
-            **self._needed_again(step),
+            **({"findings": "…"} if "findings" in self.input_model.model_fields else {}),
+            **self.needed_again(told),
         }
-
-    def _needed_again(self, step: Step) -> dict[str, Any]:
-        """The tool's own required arguments: findings to fill in, all others as they were."""
-        fields = self.input_model.model_fields
-        own = {
-            name: step.details[name] for name, field in fields.items() if field.is_required() and name in step.details
-        }
-        return {**({"findings": "…"} if "findings" in fields else {}), **own}
+        return {"tool": self.name, "arguments": arguments}
 
 
 def _check_words(arguments: StepInput) -> None:
