@@ -4,17 +4,31 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from exai.tools.analyze import Analyze
 from exai.tools.base import Tool
 from exai.tools.chat import Chat
+from exai.tools.codereview import CodeReview
 from exai.tools.debug import Debug
 from exai.tools.health import Health
 from exai.tools.listmodels import ListModels
+from exai.tools.precommit import Precommit
+from exai.tools.refactor import Refactor
+from exai.tools.secaudit import SecAudit
 from exai.tools.status import Status
+from exai.tools.testgen import GenerateTests
+from exai.tools.thinkdeep import ThinkDeep
 from exai.tools.version import Version
 
 TOOLS: tuple[Tool[Any], ...] = (
     Chat(),
+    ThinkDeep(),
     Debug(),
+    Analyze(),
+    CodeReview(),
+    Refactor(),
+    SecAudit(),
+    GenerateTests(),
+    Precommit(),
     ListModels(),
     Version(),
     Status(),

@@ -265,3 +265,14 @@ async def test_json_that_the_expert_shows_in_passing_is_no_status(
         answer = await conversation("debug", 1, of=1)
         assert answer.status == "debug_complete"
         assert answer.fields["expert_analysis"]["analysis"] == text
+
+
+async def test_what_a_later_step_leaves_out_stays_as_it_was_told(
+    conversation: Conversation, upstream: Upstream, model: str
+) -> None:
+    await conversation("codereview", 1, review_type="security", focus_on="the parser")
+    await conversation("codereview", 2, of=2, focus_on="the lexer")
+    [_, (_, asked)] = sent_messages(upstream, model)
+    assert "review_type: security" in asked
+    assert "focus_on: the lexer" in asked
+    assert "the parser" not in asked
