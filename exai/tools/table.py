@@ -9,14 +9,17 @@ from exai.tools.base import Tool
 from exai.tools.chat import Chat
 from exai.tools.codereview import CodeReview
 from exai.tools.debug import Debug
+from exai.tools.docgen import DocGen
 from exai.tools.health import Health
 from exai.tools.listmodels import ListModels
+from exai.tools.planner import Planner
 from exai.tools.precommit import Precommit
 from exai.tools.refactor import Refactor
 from exai.tools.secaudit import SecAudit
 from exai.tools.status import Status
 from exai.tools.testgen import GenerateTests
 from exai.tools.thinkdeep import ThinkDeep
+from exai.tools.tracer import Tracer
 from exai.tools.version import Version
 
 TOOLS: tuple[Tool[Any], ...] = (
@@ -29,6 +32,9 @@ TOOLS: tuple[Tool[Any], ...] = (
     SecAudit(),
     GenerateTests(),
     Precommit(),
+    Planner(),
+    Tracer(),
+    DocGen(),
     ListModels(),
     Version(),
     Status(),
