@@ -6,6 +6,7 @@ from typing import Any
 
 from exai.tools.analyze import Analyze
 from exai.tools.base import Tool
+from exai.tools.challenge import Challenge
 from exai.tools.chat import Chat
 from exai.tools.codereview import CodeReview
 from exai.tools.debug import Debug
@@ -24,6 +25,7 @@ from exai.tools.version import Version
 
 TOOLS: tuple[Tool[Any], ...] = (
     Chat(),
+    Challenge(),
     ThinkDeep(),
     Debug(),
     Analyze(),
