@@ -152,3 +152,40 @@ async def test_the_files_of_a_run_reach_the_expert_and_are_linked(
     [asked] = _asked(upstream, model)
     assert "def acquire():" in asked
     assert [file["name"] for file in last["metadata"]["files"]] == ["lock.py"]
+
+
+async def test_a_plan_with_a_branch_and_a_revision_grows_across_processes_and_a_restart(
+    hub: RunningHub, hub_environment: dict[str, str], token: str
+) -> None:
+    async def step(connection: Wire, number: int, text: str, **given: Any) -> Frame:
+        arguments = {
+            "step": text,
+            "step_number": number,
+            "total_steps": 5,
+            "next_step_required": number < 5,
+            **given,
+        }
+        return (await connection.call("planner", arguments, f"step-{next(_ids)}"))[-1]
+
+    async with wire(hub.ws_url, token) as connection:
+        first = envelope(await step(connection, 1, "Know the goal."))
+        chosen = {"continuation_id": first["continuation_id"]}
+        await step(connection, 2, "Use files.", **chosen)
+    branch = {"branch_id": "redis", **chosen}
+    with RunningHub(hub_environment) as restarted:
+        async with wire(restarted.ws_url, token) as connection:
+            await step(connection, 3, "Use Redis.", is_branch_point=True, branch_from_step=1, **branch)
+        restarted.kill()
+    async with wire(hub.ws_url, token) as connection:
+        refused = await step(connection, 4, "Elsewhere.", **(branch | {"branch_id": "mysql"}))
+        assert refused["error"]["code"] == "VALIDATION_ERROR"
+        assert "redis" in refused["error"]["message"]
+        await step(connection, 4, "Use one table.", is_step_revision=True, revises_step_number=2, **chosen)
+        last = envelope(await step(connection, 5, "Set its limits.", **branch))
+    assert last["status"] == "planner_complete"
+    assert last["content"] == (
+        "# Plan\n\n**Step 1**\nKnow the goal.\n\n**Step 2** (revised in step 4)\nUse one table.\n\n"
+        "## Branch redis, instead of what follows step 1\n\n**Step 3**\nUse Redis.\n\n**Step 5**\nSet its limits."
+    )
+    # Steps without a model are no turns.
+    assert last["continuation_offer"]["remaining_turns"] == first["continuation_offer"]["remaining_turns"] == 20
