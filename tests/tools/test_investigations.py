@@ -3,10 +3,12 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from exai.protocol.errors import HubError
 from exai.providers.base import ModelInfo
+from exai.tools.input_schema import input_schema
 from exai.tools.prompts import prompt
 from exai.tools.table import TOOLS_BY_NAME
 from exai.tools.workflow.requests import REQUESTS
@@ -14,6 +16,7 @@ from exai.tools.workflow.tool import WorkflowTool
 from tests.tools.conftest import MakeRegistry
 from tests.tools.files_in_memory import FilesInMemory
 from tests.tools.test_chat import sent_messages
+from tests.tools.test_contract import CONTRACT
 from tests.tools.workflow_rig import Conversation
 from tests.upstream import Upstream
 
@@ -70,6 +73,16 @@ def conversation(serving: MakeRegistry, model: str) -> Conversation:
 
 def test_every_tool_that_asks_an_expert_is_here() -> None:
     assert set(ASKING) == set(OWN)
+
+
+@pytest.mark.parametrize("tool", OWN)
+def test_the_words_of_a_tool_cost_an_agent_few_bytes_beside_its_bare_contract(tool: str) -> None:
+    offered = {
+        "name": tool,
+        "description": ASKING[tool].description,
+        "inputSchema": input_schema(ASKING[tool].input_model),
+    }
+    assert len(msgspec.json.encode(offered)) - len(msgspec.json.encode(CONTRACT[tool])) <= 700
 
 
 @pytest.mark.parametrize("tool", OWN)
@@ -135,7 +148,8 @@ async def test_guidance_changes_with_confidence_and_says_what_is_missing(convers
     assert len({first.content, unsure.content, sure.content}) == 3
     assert "next_step_required false" in sure.content
     for field in ASKING[tool].wants:
-        assert field in unsure.content
+        assert all(field in told.content for told in (first, unsure, sure))
+    assert sure.content.endswith(ASKING[tool].guidance.make_sure)
     given: dict[str, Any] = {
         "files_checked": ["a.py"],
         "relevant_context": ["f"],

@@ -1,5 +1,7 @@
 """What an agent is told between two steps: what to do next, by how far it is, and what is missing so far."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from exai.tools.workflow.gathered import Gathered
@@ -17,21 +19,30 @@ class Guidance(msgspec.Struct, frozen=True):
 
     def text(self, run: Run, gathered: Gathered, *, wants: tuple[str, ...]) -> str:
         """`wants`: the fields without which the expert cannot judge."""
-        later = self.make_sure if gathered.confidence in _SURE else self.go_on
-        return " ".join((self.begin if run.last_number == 1 else later, *missing(run, gathered, wants)))
+        if run.last_number == 1:
+            return " ".join((self.begin, *_report_in(wants)))
+        still_missing = missing(gathered, wants)
+        if gathered.confidence in _SURE:
+            return " ".join((*still_missing, self.make_sure))
+        return " ".join((self.go_on, *still_missing))
+
+
+def _report_in(wants: tuple[str, ...]) -> Iterable[str]:
+    if wants:
+        yield f"As you go, fill in {', '.join(wants)} and confidence, too."
+    if "relevant_files" in wants:
+        yield "The expert sees the relevant_files and no others: give their contents or ids."
 
 
 _MISSING = {
     "files_checked": "You have named no file in files_checked yet.",
-    "relevant_files": "Nothing is in relevant_files yet: the expert sees those files and no others.",
+    "relevant_files": "Nothing is in relevant_files yet: the expert will see no file.",
     "relevant_context": "You have named no function or class in relevant_context yet.",
     "issues_found": "No issue is in issues_found yet: report each there, or say in findings that there is none.",
     "hypothesis": "You have told no hypothesis yet.",
 }
 
 
-def missing(run: Run, gathered: Gathered, wants: tuple[str, ...]) -> list[str]:
-    """A sentence for each wanted field that is still empty, from the second step on."""
-    if run.last_number < 2:
-        return []
+def missing(gathered: Gathered, wants: tuple[str, ...]) -> list[str]:
+    """A sentence for each wanted field that is still empty."""
     return [_MISSING[field] for field in wants if not getattr(gathered, field)]
