@@ -79,6 +79,25 @@ def test_an_optional_field_may_be_null_which_counts_as_absent(tool: Tool[Any], f
         validate(tool, {**required, field: None})
 
 
+def beyond(field: dict[str, Any]) -> list[Any]:
+    """Values that a field's schema forbids."""
+    wrong: list[Any] = [{"string": 5, "boolean": "true", "array": "a"}.get(field["type"], "1")]
+    wrong += [field["minimum"] - 1] if "minimum" in field else []
+    wrong += [field["maximum"] + 1] if "maximum" in field else []
+    wrong += ["no such choice"] if "enum" in field else []
+    wrong += [[5]] if field["type"] == "array" else []
+    return wrong
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_every_bound_of_a_schema_is_enforced(tool: Tool[Any]) -> None:
+    for name, field in input_schema(tool.input_model)["properties"].items():
+        for value in beyond(field):
+            with pytest.raises(ValidationError) as caught:
+                validate(tool, {**needed(tool), name: value})
+            assert {error["loc"][0] for error in caught.value.errors()} == {name}
+
+
 @pytest.mark.parametrize(
     ("name", "field", "value"),
     [
