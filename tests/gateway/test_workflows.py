@@ -189,3 +189,26 @@ async def test_a_plan_with_a_branch_and_a_revision_grows_across_processes_and_a_
     )
     # Steps without a model are no turns.
     assert last["continuation_offer"]["remaining_turns"] == first["continuation_offer"]["remaining_turns"] == 20
+
+
+async def test_a_file_that_the_expert_asks_for_is_sent_with_the_next_step(
+    hub: RunningHub, token: str, upstream: Upstream, model: str
+) -> None:
+    upstream.behave(model, text='{"status": "files_required_to_continue", "files_needed": ["lock.py"]}')
+    first, second = ({"name": f"{name}.py", "content": f"{name} = 1\n"} for name in ("pool", "lock"))
+    async with wire(hub.ws_url, token) as connection:
+        asked = envelope(await _step(connection, "debug", 1, 1, model=model, relevant_files=[first]))
+        assert (asked["status"], asked["debug_complete"]) == ("files_required_to_continue", False)
+        upstream.behave(model, text="The cause.")
+        given = {**asked["next_call"]["arguments"], "next_step_required": False, "relevant_files": [second]}
+        last = envelope((await connection.call("debug", {**given, "model": model}, f"step-{next(_ids)}"))[-1])
+    assert last["status"] == "debug_complete"
+    assert [(file["name"], file["sent"]) for file in last["metadata"]["files"]] == [
+        ("pool.py", False),
+        ("lock.py", True),
+    ]
+    roles = [message["role"] for message in upstream.requests(model)[-1].body["messages"]]
+    assert roles == ["system", "user", "assistant", "user"]
+    question = _asked(upstream, model)[-1]
+    assert "lock = 1" in question
+    assert "pool = 1" not in question  # it is in the conversation already
