@@ -48,8 +48,8 @@ class CodeReview(WorkflowTool[CodeReviewInput]):
         ),
     )
     next_steps = (
-        "Check each issue of the expert in the code; leave out what you cannot confirm. Report the rest by severity, "
-        "with file, line and fix, and fix critical and high ones first."
+        "Check each issue in the code, and leave out what you cannot confirm. Report the rest by severity, with file, "
+        "line and fix, and fix critical and high ones first."
     )
 
     def about(self, told: Mapping[str, Any]) -> Mapping[str, Any]:

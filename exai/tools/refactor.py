@@ -50,8 +50,8 @@ class Refactor(WorkflowTool[RefactorInput]):
         ),
     )
     next_steps = (
-        "Go in the expert's order, one change a commit, tests green before and after each; write the missing test "
-        "first. Leave out what does not pay."
+        "Go in order, one change a commit, tests green before and after each; write the missing test first. Leave out "
+        "what does not pay."
     )
 
     def hints(self, run: Run, told: Mapping[str, Any]) -> Iterable[str]:

@@ -34,6 +34,6 @@ class GenerateTests(WorkflowTool[GenerateTestsInput]):
         ),
     )
     next_steps = (
-        "Put the tests into the project and run them. Break the code once for each, to see that it fails. A test that "
-        "fails on correct-looking code is a bug or a wrong expectation: find out which, do not bend the test."
+        "Write the tests into the project and run them. Break the code once for each, to see that it fails. Where a "
+        "test fails, find out whether the code or the expectation is wrong; do not bend the test."
     )

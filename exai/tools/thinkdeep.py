@@ -37,6 +37,6 @@ class ThinkDeep(WorkflowTool[ThinkDeepInput]):
         ),
     )
     next_steps = (
-        "Weigh each objection of the expert on its evidence: take it up, or say why not. Then decide, and tell the "
-        "user the decision, what it rests on, and what would overturn it."
+        "Weigh each objection on its evidence: take it up, or say why not. Then decide, and tell the user the "
+        "decision, what it rests on, and what would overturn it."
     )

@@ -43,7 +43,7 @@ class WorkflowTool(Tool[Input]):
     file_fields: ClassVar[tuple[str, ...]] = ("relevant_files", "images")
     complete_status: ClassVar[str] = ""
     other_way: ClassVar[str] = "replace step {number} and all after it by backtrack_from_step {number}"
-    next_steps: ClassVar[str]
+    next_steps: ClassVar[str]  # after the last step, whether an expert was asked or not
 
     async def run(self, arguments: Input, context: ToolContext) -> ToolAnswer:
         _check_words(arguments)
