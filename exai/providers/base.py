@@ -60,14 +60,15 @@ class FunctionCall(msgspec.Struct, frozen=True):
 
 
 class ChatMessage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`images`: `data:` or `https:` URLs, of a user. `calls`: of an assistant. `answers`: the id of the call that a
-    message of the role `tool` answers."""
+    """`images`: `data:` or `https:` URLs, of a user. `calls`, `reasoning`: of an assistant. `answers`: the id of the
+    call that a message of the role `tool` answers."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str
     images: tuple[str, ...] = ()
     calls: tuple[FunctionCall, ...] = ()
     answers: str = ""
+    reasoning: str = ""
 
 
 class Asker(Protocol):
@@ -83,16 +84,19 @@ class Asker(Protocol):
 
 class Effort(msgspec.Struct):
     """What one answer has taken so far, told by the wrappers inside to those outside. `unanswered`: what the vendor
-    counted of attempts that did not come to an answer; None: nothing."""
+    counted of attempts that did not come to an answer; None: nothing. `headers`: of the vendor's last answer, those
+    that anybody may see (exai.providers.safe_headers); None: nobody wants them."""
 
     attempts: int = 0
     unanswered: Usage | None = None
+    headers: dict[str, str] | None = None
 
 
 class ModelRequest(msgspec.Struct, frozen=True):
     """`call_id` is the same for all attempts at one answer. `conversation` names what may be cached at the vendor, and
     is empty when nothing may. `stream` False asks the vendor for the answer in one piece; the events are the same.
-    `timeout_s` bounds all attempts at the answer together; None: nothing does."""
+    `timeout_s` bounds all attempts at the answer together; None: nothing does. `tool_choice` as the vendor takes it;
+    None: its default."""
 
     model: str
     messages: tuple[ChatMessage, ...]
@@ -101,6 +105,7 @@ class ModelRequest(msgspec.Struct, frozen=True):
     thinking: Thinking | None = None
     web_search: bool = False
     tools: tuple[FunctionTool, ...] = ()
+    tool_choice: str | dict[str, Any] | None = None
     stream: bool = True
     call_id: str = ""
     conversation: str = ""

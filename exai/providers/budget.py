@@ -223,6 +223,7 @@ def estimate_input(request: ModelRequest) -> int:
     for message in request.messages:
         tokens += estimate_tokens(message.content) + TOKENS_PER_MESSAGE + TOKENS_PER_IMAGE * len(message.images)
         tokens += sum(estimate_tokens(call.name + call.arguments) + TOKENS_PER_MESSAGE for call in message.calls)
+        tokens += estimate_tokens(message.reasoning) if message.reasoning else 0
     for tool in request.tools:
         described = tool.name + tool.description + msgspec.json.encode(tool.parameters).decode()
         tokens += estimate_tokens(described) + TOKENS_PER_MESSAGE

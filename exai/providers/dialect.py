@@ -7,6 +7,7 @@ from typing import Any
 
 from exai.providers.answer_reader import Round
 from exai.providers.base import ModelInfo, ModelRequest, Thinking
+from exai.providers.request_body import request_body
 
 # Three efforts are known wherever `reasoning_effort` is: https://platform.openai.com/docs/guides/reasoning
 _EFFORTS: dict[Thinking, str] = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "max": "high"}
@@ -19,6 +20,14 @@ class Dialect:
 
     takes_image_addresses = True
     own_functions: frozenset[str] = frozenset()
+
+    def body(self, request: ModelRequest, info: ModelInfo) -> dict[str, Any]:
+        """What the vendor is sent first."""
+        body = request_body(request)
+        self.complete(body, request, info)
+        if request.tool_choice is not None and "tools" in body:
+            body["tool_choice"] = request.tool_choice
+        return body
 
     def complete(self, body: dict[str, Any], request: ModelRequest, info: ModelInfo) -> None:
         """Adds to the plain body what the request wishes and the model is able to."""

@@ -76,9 +76,14 @@ def check_upload(vendor: str, rules: FileRules, *, name: str, size_bytes: int) -
         )
 
 
+def is_id(text: str) -> bool:
+    """Whether it may be the id of a vendor's file."""
+    return _FILE_ID.fullmatch(text) is not None
+
+
 def checked_id(file_id: str) -> str:
     """An id that may stand in a path. Raises `InvalidValue`."""
-    if not _FILE_ID.fullmatch(file_id):
+    if not is_id(file_id):
         raise InvalidValue("This is no id of a vendor's file.", file_id=file_id[:200])
     return file_id
 

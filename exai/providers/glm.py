@@ -50,6 +50,11 @@ class GlmDialect(Dialect):
             body["tools"] = [*body.get("tools", ()), self._search_tool]
 
 
+def payload(request: ModelRequest, info: ModelInfo, *, base_url: str) -> dict[str, Any]:
+    """The body of a chat-completions request, as GLM at that address would be sent it."""
+    return GlmDialect(search_engine(base_url)).body(request, info)
+
+
 def _version(model: str) -> tuple[int, int]:
     found = _VERSION.match(model.lower())
     return (int(found[1]), int(found[2] or 0)) if found else (0, 0)

@@ -8,7 +8,7 @@ from exai.protocol.errors import InvalidValue
 from exai.providers.answer_text import cleaned
 from exai.providers.base import Source
 from exai.providers.endpoint import Endpoint
-from exai.providers.glm import search_engine
+from exai.providers.glm import KEY_SETTING, NAME, search_engine
 from exai.providers.sources import told_sources
 
 Recency = Literal["oneDay", "oneWeek", "oneMonth", "oneYear", "noLimit"]
@@ -36,9 +36,18 @@ class GlmSearch:
         self._engine = search_engine(endpoint.base_url)
 
     async def search(
-        self, query: str, *, count: int = 10, recency: Recency = "noLimit", domain: str = ""
+        self,
+        query: str,
+        *,
+        count: int = 10,
+        recency: Recency = "noLimit",
+        domain: str = "",
+        engine: str = "",
+        request_id: str = "",
+        user_id: str = "",
     ) -> tuple[FoundPage, ...]:
-        """`domain` narrows it to one site. Raises `HubError`s."""
+        """`domain` narrows it to one site. `engine`: another than the platform's own. `request_id` and `user_id` are
+        passed on, for the vendor to tell requests and users apart. Raises `HubError`s."""
         query = query.strip()
         if not query or len(query) > LONGEST_QUERY:
             raise InvalidValue(
@@ -47,13 +56,13 @@ class GlmSearch:
         if not 1 <= count <= MOST_RESULTS:
             raise InvalidValue(f"A search gives 1 to {MOST_RESULTS} pages.", count=f"1 to {MOST_RESULTS}")
         asked: dict[str, object] = {
-            "search_engine": self._engine,
+            "search_engine": engine or self._engine,
             "search_query": query,
             "count": count,
             "search_recency_filter": recency,
         }
-        if domain:
-            asked["search_domain_filter"] = domain
+        given = {"search_domain_filter": domain, "request_id": request_id, "user_id": user_id}
+        asked |= {name: value for name, value in given.items() if value}
         answer = await self._endpoint.request("POST", "/web_search", body=msgspec.json.encode(asked), headers=_JSON)
         try:
             found = msgspec.json.decode(answer, type=_Found)
@@ -67,6 +76,22 @@ class GlmSearch:
 
     async def close(self) -> None:
         await self._endpoint.close()
+
+
+def glm_search(
+    *, key: str, base_url: str, connect_timeout_s: float, read_timeout_s: float, key_setting: str = KEY_SETTING
+) -> GlmSearch:
+    """To be closed."""
+    return GlmSearch(
+        Endpoint(
+            name=NAME,
+            base_url=base_url,
+            key=key,
+            key_setting=key_setting,
+            connect_timeout_s=connect_timeout_s,
+            read_timeout_s=read_timeout_s,
+        )
+    )
 
 
 def _text(value: object) -> str:

@@ -17,7 +17,7 @@ from exai.providers.base import AnswerEvent, ModelInfo, ModelRequest
 from exai.providers.dialect import Dialect
 from exai.providers.endpoint import Endpoint
 from exai.providers.images import check_images
-from exai.providers.request_body import request_body
+from exai.providers.safe_headers import safe_headers
 from exai.providers.sources import cited_sources, distinct
 from exai.providers.sse import EventLines, LineTooLong
 from exai.providers.token_counts import sum_of
@@ -68,8 +68,7 @@ class OpenAICompatible:
         # Of a model that nobody described, nothing is known that it is able to.
         info = self._infos.get(request.model) or ModelInfo(request.model, 0)
         check_images(request, info, takes_addresses=self._dialect.takes_image_addresses)
-        body = request_body(request)
-        self._dialect.complete(body, request, info)
+        body = self._dialect.body(request, info)
         reader = AnswerReader(self.name, self._endpoint.key, self._dialect.own_functions)
         number = 0
         try:
@@ -106,6 +105,8 @@ class OpenAICompatible:
             async with self._endpoint.session().post(
                 self._url, data=data, headers=headers, allow_redirects=False
             ) as response:
+                if request.effort.headers is not None:
+                    request.effort.headers = safe_headers(response.headers, secret=self._endpoint.key)
                 if response.status != 200:
                     failure = await self._endpoint.failure(response)
                     if text := reader.text_so_far:

@@ -36,8 +36,8 @@ def assistant_message(*, text: str, reasoning: str, calls: tuple[FunctionCall, .
 
 
 def _sent(message: ChatMessage) -> ChatMessage | dict[str, Any]:
-    if message.calls:
-        return assistant_message(text=message.content, reasoning="", calls=message.calls)
+    if message.calls or message.reasoning:
+        return assistant_message(text=message.content, reasoning=message.reasoning, calls=message.calls)
     if message.answers:
         return {"role": message.role, "tool_call_id": message.answers, "content": message.content}
     if message.images:

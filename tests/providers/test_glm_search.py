@@ -50,6 +50,17 @@ async def test_the_pages_come_with_what_they_say(upstream: Upstream, search: Glm
     }
 
 
+async def test_another_engine_and_ids_of_the_caller_go_along(upstream: Upstream, search: GlmSearch, model: str) -> None:
+    await search.search("weather", engine="search_pro", request_id="r-1", user_id="u-1")
+    [request] = upstream.requests(model)
+    assert {name: request.body[name] for name in ("search_engine", "request_id", "user_id")} == {
+        "search_engine": "search_pro",
+        "request_id": "r-1",
+        "user_id": "u-1",
+    }
+    assert "search_domain_filter" not in request.body
+
+
 @pytest.mark.parametrize(("query", "count"), [("", 1), (" ", 1), ("x" * (LONGEST_QUERY + 1), 1), ("x", 0), ("x", 51)])
 async def test_what_cannot_be_searched_is_refused_in_words(
     upstream: Upstream, search: GlmSearch, model: str, query: str, count: int

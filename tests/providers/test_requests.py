@@ -2,7 +2,7 @@
 
 import pytest
 
-from exai.providers.base import ChatMessage, FunctionCall, FunctionTool, ModelInfo, ModelRequest, Thinking
+from exai.providers.base import ChatMessage, Effort, FunctionCall, FunctionTool, ModelInfo, ModelRequest, Thinking
 from tests.providers.asking import KEY, Endpoints, answer, question
 from tests.providers.wire import DONE, STREAM, content, vendor_that_sends
 from tests.upstream import Upstream
@@ -168,3 +168,34 @@ async def test_a_provider_does_not_show_its_key(endpoints: Endpoints) -> None:
     assert KEY not in repr(provider)
     assert KEY not in str(provider)
     assert "vendor" in repr(provider)
+
+
+async def test_functions_and_the_wish_which_to_call_go_along(
+    upstream: Upstream, endpoints: Endpoints, model: str
+) -> None:
+    add = FunctionTool("add", "Adds.", {"type": "object"})
+    messages = (
+        ChatMessage("user", "Add."),
+        ChatMessage("assistant", "", calls=(FunctionCall("1", "add", "{}"),), reasoning="hm"),
+        ChatMessage("tool", "3", answers="1"),
+    )
+    choice = {"type": "function", "function": {"name": "add"}}
+    await answer(endpoints.make(), ModelRequest(model, messages, tools=(add,), tool_choice=choice))
+    await answer(endpoints.make(), ModelRequest(model, messages, tool_choice=choice))
+    with_tools, without = upstream.wait_for_requests(model, 2)
+    assert with_tools.body["tool_choice"] == choice
+    assert with_tools.body["messages"][1]["reasoning_content"] == "hm"
+    assert not {"tools", "tool_choice"} & set(without.body)
+
+
+async def test_headers_of_an_answer_are_told_to_whoever_wants_them(
+    upstream: Upstream, endpoints: Endpoints, model: str
+) -> None:
+    upstream.behave(model, answer_headers={"X-RateLimit-Remaining": "5", "Set-Cookie": "a=b", "X-Request-Id": KEY})
+    wanted, unwanted = Effort(headers={}), Effort()
+    for effort in (wanted, unwanted):
+        await answer(endpoints.make(), ModelRequest(model, (ChatMessage("user", "Hi"),), effort=effort))
+    assert wanted.headers is not None
+    assert (wanted.headers["x-ratelimit-remaining"], wanted.headers["x-request-id"]) == ("5", "…")
+    assert "set-cookie" not in wanted.headers
+    assert unwanted.headers is None

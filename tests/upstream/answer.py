@@ -38,7 +38,7 @@ class ChatRequest(msgspec.Struct):
     stream: bool = False
     stream_options: StreamOptions | None = None
     tools: list[dict[str, Any]] = []
-    tool_choice: str = "auto"
+    tool_choice: str | dict[str, Any] = "auto"
 
     def offers(self, kind: str) -> bool:
         return any(tool.get("type") == kind for tool in self.tools)
