@@ -45,6 +45,10 @@ class AuthenticatedClient(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return f"<AuthenticatedClient {self.name}>"
 
+    @property
+    def is_admin(self) -> bool:
+        return self.may(Scope.ADMIN)
+
     def may(self, scope: Scope) -> bool:
         return scope.value in self.scopes
 

@@ -1,6 +1,7 @@
 """The files of one call: what its caller names is found in the workspace, or stored there."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from io import BytesIO
@@ -11,15 +12,17 @@ from uuid import UUID
 from conversations.files.names import clean_name
 from conversations.files.records import FileRecord
 from conversations.files.store import FileStore
+from exai.extraction.encodings import encoding_of
 from exai.gateway.data_urls import SCHEME, parse_data_url
 from exai.gateway.file_reader import FileReader
-from exai.protocol.errors import ContentTooLarge, InvalidValue, OverCapacity
+from exai.protocol.errors import ContentTooLarge, InvalidValue, NotFound, OverCapacity
 from exai.protocol.values import FileMention
 from exai.server_paths import open_allowed
-from exai.tools.files import FileFacts, FileReference, InlineFile, References, once
+from exai.tools.files import Download, Encoding, FileFacts, FileReference, InlineFile, References, once
 
 MOST_FILES = 50  # that a call may name
 _PIECE_BYTES = 1024 * 1024
+_HEAD_BYTES = 65_536
 _MOST_SHOWN = 10  # reasons, in the message; the details hold all
 _ADVICE = 'Name a file by the id of its upload (POST /api/files/), or send it as {"name","content"} or as a data: URL.'
 
@@ -99,6 +102,25 @@ class CallFiles:
     async def read(self, ids: Sequence[UUID]) -> Mapping[UUID, str]:
         return await self._reader.contents(ids, workspace=self._workspace)
 
+    async def download(self, file_id: UUID, *, encoding: Encoding, most_bytes: int) -> Download:
+        record = (await self._store.find({file_id}, workspace=self._workspace)).get(file_id)
+        if record is None:
+            raise NotFound(f"{file_id} is no file of this workspace.")
+        if record.size_bytes > most_bytes:
+            raise ContentTooLarge(
+                f"{record.name} has {record.size_bytes} bytes, and a tool answers {most_bytes}. "
+                f"Get it by GET /api/files/{file_id}/content.",
+                size_bytes=record.size_bytes,
+                limit=most_bytes,
+            )
+        async with self._store.on_disk(record) as path:
+            content = await asyncio.to_thread(_encoded, path, encoding)
+        if content is None:
+            raise InvalidValue(
+                f"{record.name} is no text. Ask for base64.", encoding="must be base64 for what is no text"
+            )
+        return Download(record.id, record.name, record.mime_type, record.size_bytes, record.sha256, content)
+
     def _open(self, named: Sequence[_Named], problems: dict[str, str], opened: ExitStack) -> dict[str, _Coming]:
         """What is to be stored, by its place. Notes what cannot be in `problems`, and leaves files to be closed in
         `opened`."""
@@ -127,6 +149,15 @@ class CallFiles:
             refused.details.setdefault("file", name)
             raise
         return FileMention(record.id, name)
+
+
+def _encoded(path: Path, encoding: Encoding) -> str | None:
+    """None: it is no text."""
+    content = path.read_bytes()
+    if encoding == "base64":
+        return base64.b64encode(content).decode()
+    codec = encoding_of(content[:_HEAD_BYTES])
+    return None if codec is None else content.decode(codec, "replace")
 
 
 def _file_id(reference: FileReference) -> UUID | None:

@@ -49,6 +49,7 @@ from exai.settings.gateway import GatewaySettings
 from exai.tools.base import ToolAnswer
 from exai.tools.context import ToolContext
 from exai.tools.files import Files
+from exai.tools.vendors import Vendors
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ class Executor:
         counters: BudgetCounters,
         hub: HubState,
         files: Callable[..., Files],
+        vendors: Callable[..., Vendors],
     ) -> None:
         self._settings = settings
         self._database = database
@@ -84,6 +86,7 @@ class Executor:
         self._counters = counters
         self._hub = hub
         self._files = files  # of a workspace, with a way to tell what is going on
+        self._vendors = vendors  # for a workspace
         self._continuation = Continuation(settings=settings, database=database)
         self._entrance = Entrance(settings=settings, admission=admission)
         self._running: set[asyncio.Task[None]] = set()
@@ -239,6 +242,7 @@ class Executor:
                     last_model=conversation.model if conversation else "",
                     progress=call.progress,
                     files=self._files(workspace=call.request.client.workspace, progress=call.progress),
+                    vendors=self._vendors(workspace=call.request.client.workspace),
                     emit=call.chunk if call.streams else None,
                     limit=clock,
                     find_budget=partial(self._budget, call),

@@ -9,6 +9,7 @@ from django.conf import settings as django_settings
 
 from conversations.files.blobs import hub_blobs
 from conversations.files.store import FileStore
+from conversations.files.vendor_copies import VendorCopies
 from conversations.ledger import read_ledger
 from exai.calls.admission import Admission
 from exai.calls.breakers import SharedBreakers
@@ -22,6 +23,7 @@ from exai.database import Database
 from exai.gateway.budget_limits import BudgetLimits
 from exai.gateway.call_files import CallFiles
 from exai.gateway.call_records import CallRecords
+from exai.gateway.call_vendors import CallVendors
 from exai.gateway.cancelling import Cancelling
 from exai.gateway.executor import Executor
 from exai.gateway.file_reader import FileReader
@@ -108,6 +110,14 @@ class Gateway:
                 roots=tuple(map(Path, settings.file_roots)),
                 # Keys, tokens, and the files of all workspaces: a folder that holds the hub too does not give them out.
                 closed=(settings.data_dir, env_file()),
+            ),
+            vendors=partial(
+                CallVendors,
+                settings=settings,
+                registry=self.registry,
+                database=self.database,
+                store=self.files,
+                copies=VendorCopies(self.database, self.files, valid_s=settings.vendor_file_hours * 3600),
             ),
         )
         reaper.watch_own(self.executor.runs_here)

@@ -68,6 +68,11 @@ class LiveRegistry:
         """Vendor -> the setting whose key would add it."""
         return dict(self._current.plans.unconfigured) if self._current else {}
 
+    def plan(self, provider: str) -> ProviderPlan | None:
+        """What is configured of that provider now; None: it is not, or is off."""
+        plans = self._current.plans.providers if self._current else ()
+        return next((plan for plan in plans if plan.name == provider), None)
+
     @asynccontextmanager
     async def lease(self) -> AsyncIterator[Registry]:
         """The registry as it is now, whole; its providers stay open for as long as this lasts. Raises `DatabaseAway`

@@ -59,6 +59,11 @@ class Tool(ABC, Generic[Input]):
         """Raises `HubError`s; anything else is a fault of the hub."""
 
 
+def json_answer(content: Any) -> ToolAnswer:
+    """JSON within the envelope."""
+    return ToolAnswer(content=msgspec.json.encode(content).decode(), content_type="json")
+
+
 def plain_json(content: Any) -> ToolAnswer:
     """The answer of the tools about the hub: their own JSON."""
     return ToolAnswer(content=msgspec.json.encode(content).decode(), content_type="json", plain=True)

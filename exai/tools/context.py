@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from exai.protocol.errors import HubError
 from exai.protocol.values import FileMention, Turn, Usage
@@ -28,6 +29,7 @@ from exai.providers.routes import RouteName
 from exai.tools.files import Files, NoFiles
 from exai.tools.question import Question, SentFile
 from exai.tools.steps import Step
+from exai.tools.vendors import NoVendors, Vendors
 
 
 class Caller(Protocol):
@@ -37,6 +39,10 @@ class Caller(Protocol):
     def name(self) -> str: ...
     @property
     def workspace(self) -> str: ...
+    @property
+    def is_admin(self) -> bool:
+        """Whether it may see and touch what is not its workspace's."""
+        ...
 
 
 class Hub(Protocol):
@@ -124,12 +130,14 @@ class ToolContext:
         continuation_id: str = "",
         continues: bool = False,
         steps: Sequence[Step] = (),
+        vendors: Vendors | None = None,
     ) -> None:
         self.caller = caller
         self.continuation_id = continuation_id
         self.continues = continues
         self.steps = steps
         self.files = files or NoFiles()
+        self.vendors = vendors or NoVendors()
         self._asker = asker
         self.registry = registry
         self.hub = hub
@@ -157,16 +165,26 @@ class ToolContext:
         vendor: str = "",
         files: Sequence[FileMention] = (),
         images: Sequence[FileMention] = (),
+        documents: Sequence[str] = (),
         allow_fallback: bool | None = None,
     ) -> ModelAnswer:
         """Asks a model, with the conversation so far as its window allows. `web_search` holds where the model has the
         ability. Raises `HubError`s.
 
         `route` and `vendor` guide the hub's choice where the caller leaves it; `allow_fallback` as in `Wish`. `files`
-        and `images` are the question's, from `self.files.take`.
+        and `images` are the question's, from `self.files.take`; `documents` are what a vendor read out of files, each
+        for a system message of its own.
         """
         earlier = self._earlier_turns
-        question = Question(system=system, prompt=prompt, turns=earlier, store=self.files, files=files, images=images)
+        question = Question(
+            system=system,
+            prompt=prompt,
+            turns=earlier,
+            store=self.files,
+            files=files,
+            images=images,
+            documents=documents,
+        )
         await question.weigh()
         choice = choose(
             self.registry,
@@ -187,20 +205,15 @@ class ToolContext:
             nonlocal turns
             turns = question.turns_that_fit(served.info)
             messages = await question.messages(turns, served.info)
-            left_s = self._limit.left_for(served.info.timeout_factor) if self._limit else None
-            self.provider_name, self.model_name = served.provider.name, served.info.id
-            await self.progress(f"Calling {served.info.id}")
-            return ModelRequest(
+            request = ModelRequest(
                 served.info.id,
                 messages,
                 temperature,
                 thinking=thinking,
                 web_search=web_search,  # of models that can
-                call_id=self._call_id,
                 conversation=self.continuation_id,
-                asker=self._asker,
-                timeout_s=left_s,
             )
+            return await self.on_behalf(request, served)
 
         async def switch(other: ServedModel, failed: HubError) -> ModelRequest:
             nonlocal served, failure
@@ -228,8 +241,7 @@ class ToolContext:
                 async for event in events:
                     if isinstance(event, TextDelta):
                         text.append(event.text)
-                        if self._emit:
-                            await self._emit(event.text)
+                        await self.emit(event.text)
                     elif isinstance(event, ReasoningDelta):
                         reasoning.append(event.text)
                     else:
@@ -251,6 +263,18 @@ class ToolContext:
             fallback_from=choice.served.qualified_name if failure else "",
             fallback_reason=failure.message if failure else "",
         )
+
+    async def on_behalf(self, request: ModelRequest, served: ServedModel) -> ModelRequest:
+        """The request as this call's, within the time that it has left. Its caller is told which model is asked."""
+        left_s = self._limit.left_for(served.info.timeout_factor) if self._limit else None
+        self.provider_name, self.model_name = served.provider.name, served.info.id
+        await self.progress(f"Calling {served.info.id}")
+        return replace(request, call_id=self._call_id, asker=self._asker, timeout_s=left_s)
+
+    async def emit(self, text: str) -> None:
+        """A piece of the answer, for a caller who wants it as it is written."""
+        if self._emit:
+            await self._emit(text)
 
 
 def _events(

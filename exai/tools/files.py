@@ -1,13 +1,13 @@
 """Files as tools know them: how a caller names them, what is known of them, and the port to whoever keeps them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 from uuid import UUID
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
-from exai.protocol.errors import InvalidValue
+from exai.protocol.errors import InvalidValue, NotFound
 from exai.protocol.values import FileMention
 
 
@@ -24,6 +24,7 @@ class InlineFile(BaseModel):
 FileReference = Annotated[str | InlineFile, Field(union_mode="left_to_right")]
 FileReferences = Annotated[list[FileReference], Field(fail_fast=True)]
 
+Encoding = Literal["text", "base64"]
 References = Mapping[str, Sequence[FileReference]]  # field of the call -> what it names
 Mentions = Mapping[str, Sequence[FileMention]]  # field of the call -> files of the hub
 
@@ -46,6 +47,17 @@ class FileFacts(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
+class Download(msgspec.Struct, frozen=True):
+    """A file whole. `content`: its text, or its bytes in base64."""
+
+    id: UUID
+    name: str
+    mime_type: str
+    size_bytes: int
+    sha256: str
+    content: str
+
+
 class Files(Protocol):
     """The files of one call's workspace. All of it raises `ServiceUnavailable` where they are out of reach."""
 
@@ -63,6 +75,11 @@ class Files(Protocol):
         gone, or cannot be read."""
         ...
 
+    async def download(self, file_id: UUID, *, encoding: Encoding, most_bytes: int) -> Download:
+        """Raises `NotFound`, `ContentTooLarge` beyond so many bytes, and `InvalidValue` for the text of what is no
+        text."""
+        ...
+
 
 class NoFiles:
     """Where there is no store: whatever is named is refused."""
@@ -78,3 +95,6 @@ class NoFiles:
 
     async def read(self, ids: Sequence[UUID]) -> Mapping[UUID, str]:
         return {}
+
+    async def download(self, file_id: UUID, *, encoding: Encoding, most_bytes: int) -> Download:
+        raise NotFound("This hub keeps no files.")

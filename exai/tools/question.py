@@ -45,6 +45,7 @@ class Question:
         store: Files,
         files: Sequence[FileMention] = (),
         images: Sequence[FileMention] = (),
+        documents: Sequence[str] = (),
     ) -> None:
         self.files = once((*files, *images))
         self._ids = frozenset(file.id for file in self.files)
@@ -52,6 +53,7 @@ class Question:
         self.sees_images = False  # whether only a model with vision can answer it
         self.sent: tuple[SentFile, ...] = ()  # by the messages made last
         self._prompt = prompt
+        self._documents = documents
         self._turns = turns
         self._store = store
         self._named = {"files": files, "images": images}
@@ -63,6 +65,7 @@ class Question:
     async def weigh(self) -> None:
         """Learns how large everything is. Raises `InvalidValue` that tells of every file that cannot be sent."""
         self.tokens = estimate_tokens(self._system) + estimate_tokens(self._prompt) + 2 * TOKENS_PER_MESSAGE
+        self.tokens += sum(estimate_tokens(document) + TOKENS_PER_MESSAGE for document in self._documents)
         if not self._has_files:
             return
         mentioned = once((*self.files, *(file for turn in self._turns for file in turn.files)))
@@ -93,7 +96,7 @@ class Question:
         gone by now."""
         await self._read([file for turn in turns for file in turn.files] + list(self.files), info)
         shown: set[UUID] = set()
-        messages = [ChatMessage("system", self._system)]
+        messages = [ChatMessage("system", text) for text in (self._system, *self._documents)]
         for turn in turns:
             asked = self._message(turn.user, turn.files, shown, info)
             messages += (asked, ChatMessage("assistant", turn.assistant))
@@ -126,8 +129,9 @@ class Question:
     def _too_large(self, info: ModelInfo) -> ContentTooLarge:
         advice = "name a model with a larger context (see listmodels)"
         if not self.files:
+            what = "The prompt and its files have" if self._documents else "The prompt has"
             return ContentTooLarge(
-                f"The prompt has about {self.tokens} tokens; {info.id} takes {info.context}. Shorten it, or {advice}.",
+                f"{what} about {self.tokens} tokens; {info.id} takes {info.context}. Shorten it, or {advice}.",
                 estimated_tokens=self.tokens,
                 limit=info.context,
             )

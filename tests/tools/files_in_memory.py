@@ -8,7 +8,7 @@ from uuid import UUID
 from exai.protocol.errors import InvalidValue
 from exai.protocol.values import FileMention
 from exai.providers.tokens import estimate_tokens
-from exai.tools.files import FileFacts, References
+from exai.tools.files import Download, Encoding, FileFacts, References
 
 
 @dataclass
@@ -37,6 +37,9 @@ class FilesInMemory:
     async def read(self, ids: Sequence[UUID]) -> Mapping[UUID, str]:
         self.read_ids.append(list(ids))
         return {id_: self.kept[id_][1] for id_ in ids if id_ in self.kept}
+
+    async def download(self, file_id: UUID, *, encoding: Encoding, most_bytes: int) -> Download:
+        raise NotImplementedError  # no tool that is tested with these files downloads one
 
     def _one(self, reference: object) -> FileMention:
         if isinstance(reference, str):

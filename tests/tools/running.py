@@ -20,6 +20,7 @@ from exai.tools.table import TOOLS_BY_NAME
 class Agent:
     name: str = "agent"
     workspace: str = "project"
+    is_admin: bool = False
 
 
 @dataclass

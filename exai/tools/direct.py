@@ -1,0 +1,81 @@
+"""Asks one model what a caller composed itself: messages, functions and all, without the conversation and its files."""
+
+import time
+from contextlib import aclosing
+
+import msgspec
+
+from exai.protocol.errors import ContentTooLarge, InvalidValue
+from exai.protocol.values import Usage
+from exai.providers.base import Finished, FunctionCall, ModelRequest, ReasoningDelta, Source, TextDelta
+from exai.providers.budget import estimate_input
+from exai.providers.choice import Wish, choose
+from exai.providers.registry import AUTO, ServedModel
+from exai.tools.context import ToolContext
+
+
+class DirectAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    text: str
+    reasoning: str
+    calls: tuple[FunctionCall, ...]
+    sources: tuple[Source, ...]
+    finish_reason: str
+    usage: Usage
+    model: str
+    provider: str
+
+
+def model_of(context: ToolContext, *, vendor: str, named: str, default: str = "") -> ServedModel:
+    """The vendor's model of that name. With none, or `auto`: the default, where it is still served, else the hub's
+    choice among the vendor's. Raises `InvalidValue`."""
+    context.vendors.check(vendor)
+    if named.strip().lower() not in ("", AUTO):
+        served = context.registry.find(f"{vendor}/{named.strip()}") or context.registry.named(named)
+        if served.provider.name != vendor:
+            reason = f"is {served.provider.name}'s; this tool asks {vendor}"
+            raise InvalidValue(f"The model {served.info.id} {reason} (see listmodels).", model=reason)
+        return served
+    known = context.registry.find(f"{vendor}/{default}") if default else None
+    return known or choose(context.registry, Wish(vendor=vendor)).served
+
+
+async def ask_directly(context: ToolContext, served: ServedModel, request: ModelRequest) -> DirectAnswer:
+    """One request to that model, within the call's time and budgets. Raises `HubError`s."""
+    info = served.info
+    tokens = estimate_input(request)
+    if tokens > info.context:
+        raise ContentTooLarge(
+            f"The messages have about {tokens} tokens; {info.id} takes {info.context}. Shorten them.",
+            estimated_tokens=tokens,
+            limit=info.context,
+        )
+    request = await context.on_behalf(request, served)
+    text: list[str] = []
+    reasoning: list[str] = []
+    started = time.perf_counter()
+    try:
+        async with (
+            context.spending.of(request, (info,), text, reasoning) as asking,
+            aclosing(served.provider.ask(asking.request)) as events,
+        ):
+            async for event in events:
+                if isinstance(event, TextDelta):
+                    text.append(event.text)
+                    await context.emit(event.text)
+                elif isinstance(event, ReasoningDelta):
+                    reasoning.append(event.text)
+                else:
+                    finished: Finished = event
+                    asking.usage = event.usage
+    finally:
+        context.provider_seconds += time.perf_counter() - started
+    return DirectAnswer(
+        text="".join(text),
+        reasoning="".join(reasoning),
+        calls=finished.calls,
+        sources=finished.sources,
+        finish_reason=finished.reason,
+        usage=finished.usage,
+        model=info.id,
+        provider=served.provider.name,
+    )
