@@ -32,10 +32,8 @@ def _plain(node: Any, definitions: dict[str, Any]) -> Any:
             continue
         if key == "properties":
             plain[key] = {name: _plain(field, definitions) for name, field in value.items()}
-        elif (
-            key == "title" or (key == "default" and value is None) or (key == "additionalProperties" and value is True)
-        ):
-            continue
+        elif key == "const":
+            plain["enum"] = [value]  # as every reader of schemas knows it
         else:
             plain[key] = _plain(value, definitions)
     choices = plain.get("anyOf")

@@ -11,12 +11,18 @@ from exai.tools.chat import Chat
 from exai.tools.codereview import CodeReview
 from exai.tools.debug import Debug
 from exai.tools.docgen import DocGen
+from exai.tools.glm_upload_file import GlmUploadFile
 from exai.tools.health import Health
+from exai.tools.kimi_chat_with_files import KimiChatWithFiles
+from exai.tools.kimi_manage_files import KimiManageFiles
+from exai.tools.kimi_upload_files import KimiUploadFiles
 from exai.tools.listmodels import ListModels
 from exai.tools.planner import Planner
 from exai.tools.precommit import Precommit
 from exai.tools.refactor import Refactor
 from exai.tools.secaudit import SecAudit
+from exai.tools.smart_file_download import SmartFileDownload
+from exai.tools.smart_file_query import SmartFileQuery
 from exai.tools.status import Status
 from exai.tools.testgen import GenerateTests
 from exai.tools.thinkdeep import ThinkDeep
@@ -41,6 +47,12 @@ TOOLS: tuple[Tool[Any], ...] = (
     Version(),
     Status(),
     Health(),
+    SmartFileQuery(),
+    SmartFileDownload(),
+    KimiUploadFiles(),
+    KimiChatWithFiles(),
+    KimiManageFiles(),
+    GlmUploadFile(),
 )
 
 TOOLS_BY_NAME: Mapping[str, Tool[Any]] = MappingProxyType({tool.name: tool for tool in TOOLS})

@@ -17,12 +17,20 @@ STATED = ("type", "enum", "minimum", "maximum", "minLength", "maxLength", "minIt
 
 
 def shape(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema without its words, with what it leaves to the default said."""
-    stated = {key: schema[key] for key in STATED if key in schema}
+    """A schema without its words, with what it leaves to the default said.
+
+    The contract writes null as a choice of its own, ours leaves it out: every optional field may be null.
+    """
+    stated = {key: schema[key] for key in STATED if key in schema and schema[key] is not None}
+    if isinstance(stated.get("type"), list):
+        [stated["type"]] = [kind for kind in stated["type"] if kind != "null"]
     if "items" in schema:
         stated["items"] = shape(schema["items"])
-    if "anyOf" in schema:
-        stated["anyOf"] = [shape(choice) for choice in schema["anyOf"]]
+    choices = [choice for choice in schema.get("anyOf") or schema.get("oneOf") or () if choice != {"type": "null"}]
+    if len(choices) == 1:
+        stated |= shape(choices[0])
+    elif choices:
+        stated["anyOf"] = [shape(choice) for choice in choices]
     if schema.get("type") == "object":
         stated["properties"] = {name: shape(field) for name, field in schema.get("properties", {}).items()}
         stated["required"] = sorted(schema.get("required", []))
@@ -34,8 +42,13 @@ def needed(tool: Tool[Any]) -> dict[str, Any]:
     """The least arguments that a tool takes."""
     samples = {"string": "x", "integer": 1, "boolean": True, "array": []}
     schema = input_schema(tool.input_model)
-    fields = {name: schema["properties"][name] for name in schema["required"]}
-    return {name: field["enum"][0] if "enum" in field else samples[field["type"]] for name, field in fields.items()}
+    return {name: _sample(schema["properties"][name], samples) for name in schema["required"]}
+
+
+def _sample(field: dict[str, Any], samples: dict[str, Any]) -> Any:
+    if "enum" in field:
+        return field["enum"][0]
+    return samples[field.get("type", "string")]
 
 
 def validate(tool: Tool[Any], arguments: dict[str, Any]) -> Any:
@@ -125,6 +138,17 @@ def test_every_bound_of_a_schema_is_enforced(tool: Tool[Any]) -> None:
         ("health", "tail_lines", "50"),
         ("version", "model", 1),
         ("listmodels", "model", False),
+        ("smart_file_query", "provider", "openai"),
+        ("smart_file_query", "file_path", ["a"]),
+        ("smart_file_download", "encoding", "hex"),
+        ("kimi_upload_files", "files", [5]),
+        ("kimi_upload_files", "purpose", "batch"),
+        ("kimi_chat_with_files", "temperature", 1.01),
+        ("kimi_chat_with_files", "file_ids", "file-1"),
+        ("kimi_manage_files", "operation", "upload"),
+        ("kimi_manage_files", "limit", "10"),
+        ("kimi_manage_files", "dry_run", "true"),
+        ("glm_upload_file", "purpose", "file-extract"),
     ],
 )
 def test_a_value_of_another_type_or_beyond_a_bound_is_refused(name: str, field: str, value: Any) -> None:
