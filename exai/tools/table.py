@@ -11,9 +11,14 @@ from exai.tools.chat import Chat
 from exai.tools.codereview import CodeReview
 from exai.tools.debug import Debug
 from exai.tools.docgen import DocGen
+from exai.tools.glm_payload_preview import GlmPayloadPreview
 from exai.tools.glm_upload_file import GlmUploadFile
+from exai.tools.glm_web_search import GlmWebSearch
 from exai.tools.health import Health
+from exai.tools.kimi_capture_headers import KimiCaptureHeaders
 from exai.tools.kimi_chat_with_files import KimiChatWithFiles
+from exai.tools.kimi_chat_with_tools import KimiChatWithTools
+from exai.tools.kimi_intent_analysis import KimiIntentAnalysis
 from exai.tools.kimi_manage_files import KimiManageFiles
 from exai.tools.kimi_upload_files import KimiUploadFiles
 from exai.tools.listmodels import ListModels
@@ -53,6 +58,11 @@ TOOLS: tuple[Tool[Any], ...] = (
     KimiChatWithFiles(),
     KimiManageFiles(),
     GlmUploadFile(),
+    KimiChatWithTools(),
+    KimiIntentAnalysis(),
+    KimiCaptureHeaders(),
+    GlmWebSearch(),
+    GlmPayloadPreview(),
 )
 
 TOOLS_BY_NAME: Mapping[str, Tool[Any]] = MappingProxyType({tool.name: tool for tool in TOOLS})

@@ -149,6 +149,15 @@ def test_every_bound_of_a_schema_is_enforced(tool: Tool[Any]) -> None:
         ("kimi_manage_files", "limit", "10"),
         ("kimi_manage_files", "dry_run", "true"),
         ("glm_upload_file", "purpose", "file-extract"),
+        ("kimi_chat_with_tools", "messages", 5),
+        ("kimi_chat_with_tools", "tools", ["a"]),
+        ("kimi_chat_with_tools", "tool_choice", 1),
+        ("kimi_intent_analysis", "use_websearch", 1),
+        ("kimi_capture_headers", "messages", "hi"),
+        ("kimi_capture_headers", "session_id", 5),
+        ("glm_web_search", "search_recency_filter", "noLimit"),
+        ("glm_web_search", "count", 1.5),
+        ("glm_payload_preview", "tools", {}),
     ],
 )
 def test_a_value_of_another_type_or_beyond_a_bound_is_refused(name: str, field: str, value: Any) -> None:
