@@ -10,7 +10,7 @@ from exai.tools.base import Tool, ToolAnswer, json_answer
 from exai.tools.context import ToolContext
 from exai.tools.direct import model_of
 from exai.tools.raw_functions import read_functions
-from exai.tools.vendor_input import VendorInput
+from exai.tools.vendor_input import Objects, VendorInput
 
 _MODEL = "glm-4.5-flash"
 
@@ -21,7 +21,7 @@ class GlmPayloadPreviewInput(VendorInput):
     temperature: float = 0.3
     system_prompt: str | None = None
     use_websearch: bool = False
-    tools: list[dict[str, Any]] = Field(default_factory=list, description="Functions of the OpenAI dialect.")
+    tools: Objects = Field(default_factory=list, description="Functions of the OpenAI dialect.")
     tool_choice: str | dict[str, Any] | None = None
 
 

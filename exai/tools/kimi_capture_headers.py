@@ -1,7 +1,5 @@
 """kimi_capture_headers: what Kimi says beside an answer: limits, ids of requests, context caches."""
 
-from typing import Any
-
 from pydantic import Field
 
 from exai.protocol.errors import HubError
@@ -10,13 +8,13 @@ from exai.tools.base import Tool, ToolAnswer, json_answer
 from exai.tools.context import ToolContext
 from exai.tools.direct import ask_directly, model_of
 from exai.tools.raw_messages import read_messages
-from exai.tools.vendor_input import VendorInput
+from exai.tools.vendor_input import Objects, VendorInput
 
 _MODEL = "kimi-k2-0711-preview"
 
 
 class KimiCaptureHeadersInput(VendorInput):
-    messages: list[dict[str, Any]] = Field(description="Messages of the OpenAI dialect.")
+    messages: Objects = Field(description="Messages of the OpenAI dialect.")
     model: str = Field(_MODEL, description="A Kimi model; auto: the hub chooses one.")
     temperature: float = 0.6
     session_id: str | None = Field(None, description="Calls of one session send the context cache token of the last.")

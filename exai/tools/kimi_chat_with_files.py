@@ -15,7 +15,7 @@ from exai.tools.base import Tool, ToolAnswer
 from exai.tools.context import ToolContext
 from exai.tools.direct import model_of
 from exai.tools.prompts import prompt
-from exai.tools.vendor_input import VendorInput
+from exai.tools.vendor_input import Names, VendorInput
 
 MOST_FILES = 50
 _MOST_AT_ONCE = 4
@@ -24,7 +24,7 @@ _MODEL = "kimi-k2-0905-preview"
 
 class KimiChatWithFilesInput(VendorInput):
     prompt: str = Field(description="The question.")
-    file_ids: list[str] = Field(description="Ids of kimi_upload_files, or of uploads to the hub.")
+    file_ids: Names = Field(description="Ids of kimi_upload_files, or of uploads to the hub.")
     model: str = Field(_MODEL, description="A Kimi model; auto: the hub chooses one.")
     temperature: float = Field(0.3, ge=0.0, le=1.0)
     continuation_id: str | None = Field(None, description="Continues the conversation of an earlier answer.")

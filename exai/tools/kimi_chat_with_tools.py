@@ -12,15 +12,15 @@ from exai.tools.context import ToolContext
 from exai.tools.direct import ask_directly, model_of
 from exai.tools.raw_functions import read_functions
 from exai.tools.raw_messages import read_messages
-from exai.tools.vendor_input import VendorInput
+from exai.tools.vendor_input import Messages, Objects, VendorInput
 
 _MODEL = "kimi-k2-0711-preview"
 
 
 class KimiChatWithToolsInput(VendorInput):
-    messages: str | list[str | dict[str, Any]] = Field(description="A question, or messages of the OpenAI dialect.")
+    messages: str | Messages = Field(description="A question, or messages of the OpenAI dialect.")
     model: str = Field(_MODEL, description="A Kimi model; auto: the hub chooses one.")
-    tools: list[dict[str, Any]] = Field(default_factory=list, description="Functions of the OpenAI dialect.")
+    tools: Objects = Field(default_factory=list, description="Functions of the OpenAI dialect.")
     tool_choice: str | dict[str, Any] | None = Field(None, description="As in the OpenAI dialect: auto, none, …")
     temperature: float = 0.6
     stream: bool = Field(False, description="Send the answer in pieces as it is written.")
