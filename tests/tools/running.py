@@ -14,6 +14,7 @@ from exai.tools.context import TimeLimit, ToolContext
 from exai.tools.files import Files
 from exai.tools.steps import Step
 from exai.tools.table import TOOLS_BY_NAME
+from exai.tools.vendors import Vendors
 
 
 @dataclass
@@ -61,6 +62,8 @@ class Run:
     files: Files | None = None
     steps: Sequence[Step] = ()
     continues: bool = False
+    vendors: Vendors | None = None
+    is_admin: bool = False
     stages: list[str] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
 
@@ -76,7 +79,7 @@ class Run:
             self.pieces.append(piece)
 
         return ToolContext(
-            caller=Agent(),
+            caller=Agent(is_admin=self.is_admin),
             registry=self.registry,
             hub=self.hub,
             earlier_turns=self.turns,
@@ -88,4 +91,5 @@ class Run:
             continuation_id="the-conversation",
             continues=self.continues,
             steps=self.steps,
+            vendors=self.vendors,
         )
