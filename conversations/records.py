@@ -55,5 +55,7 @@ class NewTurn(msgspec.Struct, kw_only=True):
     conversation_id: int | None
     continuation_id: uuid.UUID
     turn: Turn | None
+    model: str = ""  # that answered; empty: none, or several did
+    provider: str = ""
     step: Step | None = None
     reasoning: str = ""

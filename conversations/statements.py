@@ -219,7 +219,7 @@ def _adding(new: NewTurn, call: EndedCall) -> tuple[LiteralString, tuple[Any, ..
     parameters = (_begin(new, call) if begins else _continue(new, call)) + _link(new, call)
     if new.turn is not None:
         statement += _SAID
-        parameters += _say(new.turn, new.reasoning, call)
+        parameters += _say(new, new.turn, call)
     if new.step is not None:
         statement += _STEPPED
         parameters += (call.tool, msgspec.json.encode(new.step).decode(), call.id, call.ended_at)
@@ -233,13 +233,13 @@ def _begin(new: NewTurn, call: EndedCall) -> tuple[Any, ...]:
     details = _json(ConversationDetails(begun_by_tool=call.tool))
     return (
         *(new.continuation_id, call.client_id, call.workspace, title),
-        *(call.model, details, call.ended_at, call.ended_at),
+        *(new.model, details, call.ended_at, call.ended_at),
     )
 
 
 def _continue(new: NewTurn, call: EndedCall) -> tuple[Any, ...]:
-    # A step that asked no model leaves the conversation with its last one.
-    return (call.model, call.ended_at, new.conversation_id)
+    # A step that asked no model, or several, leaves the conversation with its last one.
+    return (new.model, call.ended_at, new.conversation_id)
 
 
 def _link(new: NewTurn, call: EndedCall) -> tuple[Any, ...]:
@@ -247,12 +247,12 @@ def _link(new: NewTurn, call: EndedCall) -> tuple[Any, ...]:
     return (list({file.id for file in files}), call.workspace)
 
 
-def _say(turn: Turn, reasoning: str, call: EndedCall) -> tuple[Any, ...]:
+def _say(new: NewTurn, turn: Turn, call: EndedCall) -> tuple[Any, ...]:
     asked = MessageDetails(tool=call.tool, call_id=str(call.id), files=turn.files)
-    answered = MessageDetails(tool=call.tool, call_id=str(call.id), reasoning=reasoning)
+    answered = MessageDetails(tool=call.tool, call_id=str(call.id), reasoning=new.reasoning)
     return (
         *(Role.USER.value, turn.user, None, _json(asked), f"{call.id}:user", call.ended_at),
-        *(Role.ASSISTANT.value, turn.assistant, call.model, call.provider),
+        *(Role.ASSISTANT.value, turn.assistant, new.model, new.provider),
         *(call.usage.output_tokens, _json(answered), f"{call.id}:assistant", call.ended_at),
     )
 

@@ -86,9 +86,15 @@ def redis_url() -> str:
 
 
 @pytest.fixture
-def model() -> str:
+def make_model() -> Callable[[], str]:
+    """Gives models of the upstream that no other test uses."""
+    return lambda: f"model-{next(_numbers)}"
+
+
+@pytest.fixture
+def model(make_model: Callable[[], str]) -> str:
     """A model of the upstream that no other test uses."""
-    return f"model-{next(_numbers)}"
+    return make_model()
 
 
 @pytest.fixture

@@ -45,6 +45,7 @@ from exai.protocol.errors import (
 )
 from exai.protocol.frames import RequestId
 from exai.protocol.values import ContinuationOffer
+from exai.providers.budget import SEVERAL
 from exai.settings.gateway import GatewaySettings
 from exai.tools.base import ToolAnswer
 from exai.tools.context import ToolContext
@@ -284,6 +285,8 @@ class Executor:
             conversation_id=conversation.id if conversation else None,
             continuation_id=call.continuation_id,
             turn=answer.turn,
+            model="" if answer.model == SEVERAL else answer.model,
+            provider="" if answer.provider == SEVERAL else answer.provider,
             step=answer.step,
             reasoning=answer.reasoning,
         )

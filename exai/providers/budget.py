@@ -1,5 +1,6 @@
 """The port by which model requests are held to a budget: reserved at the most that they may come to, settled after."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
@@ -50,7 +51,7 @@ FindBudget = Callable[[], Awaitable[Budget | None]]  # None: nothing bounds the 
 
 
 class Spending:
-    """What the requests of one call have used so far.
+    """What the requests of one call have used so far, several of them perhaps at once.
 
     `usage` is what vendors counted, also of attempts that came to no answer. `estimated` is what they did not count,
     by the length of what was sent and received: of an answer that broke off after it had begun, or came without a
@@ -66,6 +67,7 @@ class Spending:
         self.estimated: Charge | None = None
         self.excess = NOTHING
         self._find_budget = find_budget
+        self._one_finds = asyncio.Lock()  # of requests that begin at once: the call has one budget
         self._paid_for: tuple[str, str] | None = None
         self._is_unpriced = False
 
@@ -86,7 +88,10 @@ class Spending:
         self, request: ModelRequest, candidates: Sequence[ModelInfo], more_input: Callable[[], int]
     ) -> "Reserved | None":
         """None: nothing bounds the call."""
-        budget = await self._find_budget() if self._find_budget is not None else None
+        if self._find_budget is None:
+            return None
+        async with self._one_finds:
+            budget = await self._find_budget()
         if budget is None:
             return None
         request, most = bounded(request, candidates, more_input())

@@ -21,7 +21,7 @@ from exai.providers.base import (
     TextDelta,
     Thinking,
 )
-from exai.providers.budget import Asking, FindBudget, Spending
+from exai.providers.budget import SEVERAL, Asking, FindBudget, Spending
 from exai.providers.choice import Choice, Wish, choose
 from exai.providers.fallback import Fallback
 from exai.providers.registry import Registry, ServedModel
@@ -142,15 +142,29 @@ class ToolContext:
         self.registry = registry
         self.hub = hub
         self.progress = progress
-        self.provider_seconds = 0.0
-        self.provider_name = ""
-        self.model_name = ""
         self.spending = Spending(find_budget)
         self._earlier_turns = earlier_turns
         self._last_model = last_model
         self._emit = emit
         self._limit = limit
         self._call_id = call_id
+        self._questions = 0
+        self._asked: dict[int, ServedModel] = {}  # who answers each question, or failed to
+        self.busy = Stopwatch()  # while models are asked
+
+    @property
+    def provider_seconds(self) -> float:
+        """The time in which models were asked; that of several at once counts once."""
+        return self.busy.seconds
+
+    @property
+    def provider_name(self) -> str:
+        """Who was asked; `several`, where it was more than one."""
+        return _one_of({served.provider.name for served in self._asked.values()})
+
+    @property
+    def model_name(self) -> str:
+        return _one_of({served.info.id for served in self._asked.values()})
 
     async def ask(
         self,
@@ -167,15 +181,17 @@ class ToolContext:
         images: Sequence[FileMention] = (),
         documents: Sequence[str] = (),
         allow_fallback: bool | None = None,
+        with_conversation: bool = True,
+        share_of_time: float = 1.0,
     ) -> ModelAnswer:
         """Asks a model, with the conversation so far as its window allows. `web_search` holds where the model has the
-        ability. Raises `HubError`s.
+        ability. Raises `HubError`s. Several may be asked at once, each by a task of its own.
 
         `route` and `vendor` guide the hub's choice where the caller leaves it; `allow_fallback` as in `Wish`. `files`
         and `images` are the question's, from `self.files.take`; `documents` are what a vendor read out of files, each
-        for a system message of its own.
+        for a system message of its own. `share_of_time`: of what is left of the call's.
         """
-        earlier = self._earlier_turns
+        earlier = self._earlier_turns if with_conversation else ()
         question = Question(
             system=system,
             prompt=prompt,
@@ -200,6 +216,7 @@ class ToolContext:
             ),
         )
         served, failure, turns = choice.served, None, earlier
+        place = self._new_place()
 
         async def begin() -> ModelRequest:
             nonlocal turns
@@ -213,7 +230,7 @@ class ToolContext:
                 web_search=web_search,  # of models that can
                 conversation=self.continuation_id,
             )
-            return await self.on_behalf(request, served)
+            return await self.on_behalf(request, served, place=place, share_of_time=share_of_time)
 
         async def switch(other: ServedModel, failed: HubError) -> ModelRequest:
             nonlocal served, failure
@@ -232,8 +249,7 @@ class ToolContext:
         text: list[str] = []
         reasoning: list[str] = []
         request = await begin()
-        started = time.perf_counter()
-        try:
+        with self.busy:
             async with (
                 self.spending.of(request, choice.infos, text, reasoning, more_input) as asking,
                 aclosing(_events(choice, asking.request, switch)) as events,
@@ -247,8 +263,6 @@ class ToolContext:
                     else:
                         finished: Finished = event
                         asking.usage = event.usage
-        finally:
-            self.provider_seconds += time.perf_counter() - started
         return ModelAnswer(
             text="".join(text),
             reasoning="".join(reasoning),
@@ -264,17 +278,56 @@ class ToolContext:
             fallback_reason=failure.message if failure else "",
         )
 
-    async def on_behalf(self, request: ModelRequest, served: ServedModel) -> ModelRequest:
-        """The request as this call's, within the time that it has left. Its caller is told which model is asked."""
+    async def on_behalf(
+        self, request: ModelRequest, served: ServedModel, *, place: int | None = None, share_of_time: float = 1.0
+    ) -> ModelRequest:
+        """The request as this call's, within the time that it has left. Its caller is told which model is asked.
+        `place`: among the questions of the call; None: it is another one."""
+        place = self._new_place() if place is None else place
         left_s = self._limit.left_for(served.info.timeout_factor) if self._limit else None
-        self.provider_name, self.model_name = served.provider.name, served.info.id
+        self._asked[place] = served
         await self.progress(f"Calling {served.info.id}")
-        return replace(request, call_id=self._call_id, asker=self._asker, timeout_s=left_s)
+        return replace(
+            request,
+            # Vendors tell requests apart by it: each question of a call has its own.
+            call_id=f"{self._call_id}-{place + 1}" if place and self._call_id else self._call_id,
+            asker=self._asker,
+            timeout_s=None if left_s is None else left_s * share_of_time,
+        )
+
+    def _new_place(self) -> int:
+        self._questions += 1
+        return self._questions - 1
 
     async def emit(self, text: str) -> None:
         """A piece of the answer, for a caller who wants it as it is written."""
         if self._emit:
             await self._emit(text)
+
+
+class Stopwatch:
+    """Runs while at least one is inside."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._inside = 0
+        self._since = 0.0
+
+    def __enter__(self) -> None:
+        if self._inside == 0:
+            self._since = time.perf_counter()
+        self._inside += 1
+
+    def __exit__(self, *raised: object) -> None:
+        self._inside -= 1
+        if self._inside == 0:
+            self.seconds += time.perf_counter() - self._since
+
+
+def _one_of(names: set[str]) -> str:
+    if len(names) > 1:
+        return SEVERAL
+    return next(iter(names), "")
 
 
 def _events(

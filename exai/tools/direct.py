@@ -1,6 +1,5 @@
 """Asks one model what a caller composed itself: messages, functions and all, without the conversation and its files."""
 
-import time
 from contextlib import aclosing
 
 import msgspec
@@ -52,8 +51,7 @@ async def ask_directly(context: ToolContext, served: ServedModel, request: Model
     request = await context.on_behalf(request, served)
     text: list[str] = []
     reasoning: list[str] = []
-    started = time.perf_counter()
-    try:
+    with context.busy:
         async with (
             context.spending.of(request, (info,), text, reasoning) as asking,
             aclosing(served.provider.ask(asking.request)) as events,
@@ -67,8 +65,6 @@ async def ask_directly(context: ToolContext, served: ServedModel, request: Model
                 else:
                     finished: Finished = event
                     asking.usage = event.usage
-    finally:
-        context.provider_seconds += time.perf_counter() - started
     return DirectAnswer(
         text="".join(text),
         reasoning="".join(reasoning),

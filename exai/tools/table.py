@@ -9,6 +9,7 @@ from exai.tools.base import Tool
 from exai.tools.challenge import Challenge
 from exai.tools.chat import Chat
 from exai.tools.codereview import CodeReview
+from exai.tools.consensus import Consensus
 from exai.tools.debug import Debug
 from exai.tools.docgen import DocGen
 from exai.tools.glm_payload_preview import GlmPayloadPreview
@@ -48,6 +49,7 @@ TOOLS: tuple[Tool[Any], ...] = (
     Planner(),
     Tracer(),
     DocGen(),
+    Consensus(),
     ListModels(),
     Version(),
     Status(),

@@ -1,5 +1,6 @@
 """What a model request may come to, and what it came to."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -34,6 +35,19 @@ class _Kept:
 
     async def find(self) -> Budget | None:
         return self
+
+
+class _Ledger:
+    """Whoever looks first has to wait for what everybody then uses."""
+
+    def __init__(self) -> None:
+        self.budgets: list[_Kept] = []
+
+    async def find(self) -> Budget | None:
+        if not self.budgets:
+            await asyncio.sleep(0)
+            self.budgets.append(_Kept())
+        return self.budgets[0]
 
 
 def test_the_bound_is_the_input_and_the_most_output_at_the_price_of_uncached_tokens() -> None:
@@ -201,3 +215,21 @@ async def test_one_unknown_cost_makes_the_whole_unknown_for_good() -> None:
     for price in (None, _DEAR.price, _DEAR.price):
         await _ask(spending, said="x", usage=Usage(100, 100), model=replace(_DEAR, price=price))
     assert spending.cost is None
+
+
+async def test_requests_at_once_share_one_budget_and_each_is_settled() -> None:
+    ledger = _Ledger()
+    spending = Spending(ledger.find)
+    usage = Usage(input_tokens=100, output_tokens=10)
+    dear = replace(_REQUEST, model="n")
+    await asyncio.gather(
+        _ask(spending, said="a", usage=usage),
+        _ask(spending, said="b", usage=usage, model=_DEAR, request=dear),
+        _ask(spending, said="c", usage=usage),
+    )
+    [budget] = ledger.budgets
+    assert [charge.tokens for charge in budget.settled] == [110, 110, 110]
+    assert len(budget.reserved) == 3
+    assert spending.usage == Usage(input_tokens=300, output_tokens=30)
+    assert spending.cost == Decimal("0.00144")
+    assert spending.price_version == SEVERAL

@@ -64,6 +64,7 @@ class Run:
     continues: bool = False
     vendors: Vendors | None = None
     is_admin: bool = False
+    call_id: str = ""
     stages: list[str] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
 
@@ -88,6 +89,7 @@ class Run:
             files=self.files,
             emit=emit if self.streams else None,
             limit=limit,
+            call_id=self.call_id,
             continuation_id="the-conversation",
             continues=self.continues,
             steps=self.steps,

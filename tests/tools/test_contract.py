@@ -160,6 +160,14 @@ def test_every_bound_of_a_schema_is_enforced(tool: Tool[Any]) -> None:
         ("glm_web_search", "search_recency_filter", "noLimit"),
         ("glm_web_search", "count", 1.5),
         ("glm_payload_preview", "tools", {}),
+        ("consensus", "step_number", 0),
+        ("consensus", "total_steps", 0),
+        ("consensus", "next_step_required", "false"),
+        ("consensus", "models", "kimi"),
+        ("consensus", "models", [{"stance": "for"}]),
+        ("consensus", "models", [{"model": "m", "stance": "maybe"}]),
+        ("consensus", "current_model_index", -1),
+        ("consensus", "model_responses", ["text"]),
     ],
 )
 def test_a_value_of_another_type_or_beyond_a_bound_is_refused(name: str, field: str, value: Any) -> None:
