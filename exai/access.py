@@ -13,7 +13,7 @@ from datetime import datetime
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from exai.models import ApiClient
+from exai.models import ApiClient, ToolProfile
 from exai.models.api_client import default_scopes
 
 SHORTEST_TOKEN = 32  # characters, of a token that a client chooses itself
@@ -45,10 +45,14 @@ def client_create(
     workspace: str | None = None,
     scopes: Sequence[str] | None = None,
     expires_at: datetime | None = None,
+    tool_profile: str = ToolProfile.STANDARD,
+    tools_allowed: Sequence[str] = (),
+    tools_denied: Sequence[str] = (),
 ) -> tuple[ApiClient, str]:
     """A new client and its token, which is not stored and cannot be shown again.
 
-    Without `workspace` the client gets one of its own, named like it. Raises `AccessError`.
+    Without `workspace` the client gets one of its own, named like it. The tools' names are the caller's to check.
+    Raises `AccessError`.
     """
     if name == ENVIRONMENT_CLIENT:
         raise AccessError(f"The name {ENVIRONMENT_CLIENT} is kept for the token of EXAI_WS_TOKEN; choose another.")
@@ -62,6 +66,9 @@ def client_create(
         workspace=workspace or name,
         scopes=default_scopes() if scopes is None else list(dict.fromkeys(scopes)),
         expires_at=expires_at,
+        tool_profile=tool_profile,
+        tools_allowed=list(dict.fromkeys(tools_allowed)),
+        tools_denied=list(dict.fromkeys(tools_denied)),
         token_hash=token_hash(token),
         token_start=_token_start(token),
     )

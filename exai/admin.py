@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.forms import CheckboxSelectMultiple, ModelForm, MultipleChoiceField
 from django.http import HttpRequest
@@ -13,6 +14,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from exai.access import client_set_enabled
 from exai.models import ApiClient, Budget, Scope
+from exai.tools.profiles import unknown_tools
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -33,10 +35,23 @@ class HubGroupAdmin(GroupAdmin, ModelAdmin):  # type: ignore[misc]
 class ApiClientForm(ModelForm):  # type: ignore[type-arg]
     scopes = MultipleChoiceField(choices=Scope.choices, widget=CheckboxSelectMultiple, required=False)
 
+    def clean_tools_allowed(self) -> list[str]:
+        return self._tools("tools_allowed")
+
+    def clean_tools_denied(self) -> list[str]:
+        return self._tools("tools_denied")
+
+    def _tools(self, field: str) -> list[str]:
+        names: list[str] = list(dict.fromkeys(self.cleaned_data[field]))
+        if unknown := unknown_tools(names):
+            raise ValidationError(f"There are no tools of these names: {', '.join(unknown)}.")
+        return names
+
     class Meta:
         model = ApiClient
         fields = (
             *("workspace", "scopes", "enabled", "expires_at"),
+            *("tool_profile", "tools_allowed", "tools_denied"),
             *("max_inflight", "session_max_inflight", "frame_rate"),
         )
 
@@ -44,8 +59,10 @@ class ApiClientForm(ModelForm):  # type: ignore[type-arg]
 @admin.register(ApiClient)
 class ApiClientAdmin(ModelAdmin):  # type: ignore[misc]
     form = ApiClientForm
-    list_display = ("name", "workspace", "token_start", "scope_names", "enabled", "expires_at", "last_used_at")
-    list_filter = ("enabled", "workspace")
+    list_display = (
+        *("name", "workspace", "token_start", "scope_names", "tool_profile", "enabled", "expires_at", "last_used_at"),
+    )
+    list_filter = ("enabled", "tool_profile", "workspace")
     search_fields = ("name", "workspace")
     readonly_fields = ("name", "token_start", "last_used_at", "created_at")
     fields = (*readonly_fields, *ApiClientForm.Meta.fields)

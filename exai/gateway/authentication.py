@@ -8,26 +8,32 @@ import msgspec
 
 from exai.access import token_hash
 from exai.database import Database
-from exai.models import Scope
+from exai.models import Scope, ToolProfile
+from exai.tools.profiles import tools_of
 
 _PATIENCE_S = 5.0
 
+_COLUMNS: LiteralString = """
+    id, name, workspace, scopes, token_hash, tool_profile, tools_allowed, tools_denied,
+    max_inflight, session_max_inflight, frame_rate
+"""
+
 _FIND: LiteralString = """
 WITH found AS (
-    SELECT id, name, workspace, scopes, token_hash, max_inflight, session_max_inflight, frame_rate FROM clients
+    SELECT * FROM clients
     WHERE token_hash = %s AND enabled AND (expires_at IS NULL OR expires_at > now())
 ), touched AS (
     UPDATE clients SET last_used_at = now() FROM found
     WHERE clients.id = found.id
       AND (clients.last_used_at IS NULL OR clients.last_used_at < now() - interval '1 minute')
 )
-SELECT id, name, workspace, scopes, token_hash, max_inflight, session_max_inflight, frame_rate FROM found
-"""
+SELECT {columns} FROM found
+""".replace("{columns}", _COLUMNS)
 
 _STILL_VALID: LiteralString = """
-SELECT id, name, workspace, scopes, token_hash, max_inflight, session_max_inflight, frame_rate FROM clients
+SELECT {columns} FROM clients
 WHERE id = ANY(%s) AND enabled AND (expires_at IS NULL OR expires_at > now())
-"""
+""".replace("{columns}", _COLUMNS)
 
 
 class AuthenticatedClient(msgspec.Struct, frozen=True):
@@ -38,6 +44,9 @@ class AuthenticatedClient(msgspec.Struct, frozen=True):
     workspace: str
     scopes: frozenset[str]
     token_hash: str
+    tool_profile: str = ToolProfile.STANDARD.value
+    tools_allowed: tuple[str, ...] = ()
+    tools_denied: tuple[str, ...] = ()
     max_inflight: int | None = None
     session_max_inflight: int | None = None
     frame_rate: int | None = None
@@ -51,6 +60,13 @@ class AuthenticatedClient(msgspec.Struct, frozen=True):
 
     def may(self, scope: Scope) -> bool:
         return scope.value in self.scopes
+
+    @property
+    def tool_names(self) -> tuple[str, ...]:
+        """Of the tools that it is shown and may call."""
+        if not self.may(Scope.TOOLS):
+            return ()
+        return tools_of(self.tool_profile, self.tools_allowed, self.tools_denied)
 
 
 async def authenticate(database: Database, token: str) -> AuthenticatedClient | None:
@@ -71,5 +87,7 @@ async def still_valid(database: Database, client_ids: Collection[int]) -> set[Au
 
 
 def _client(row: tuple[Any, ...]) -> AuthenticatedClient:
-    id_, name, workspace, scopes, digest, *limits = row
-    return AuthenticatedClient(id_, name, workspace, frozenset(scopes), digest, *limits)
+    id_, name, workspace, scopes, digest, profile, allowed, denied, *limits = row
+    return AuthenticatedClient(
+        id_, name, workspace, frozenset(scopes), digest, profile, tuple(allowed), tuple(denied), *limits
+    )

@@ -32,10 +32,7 @@ def check_call(request: CallRequest, *, largest_arguments: int) -> CheckedCall:
     """The tool and its arguments. Raises `Unauthorized`, `ToolNotFound`, `OverCapacity` or `InvalidValue`."""
     if not request.client.may(Scope.TOOLS):
         raise Unauthorized("This client may not call tools: its token lacks the scope tools.")
-    tool = TOOLS_BY_NAME.get(plain_tool_name(request.tool_name))
-    if tool is None:
-        shown = request.tool_name[:_LONGEST_SHOWN_NAME]
-        raise ToolNotFound(f"There is no tool {shown!r}. There are: {', '.join(TOOLS_BY_NAME)}.")
+    tool = _tool(request)
     arguments = bytes(request.arguments)
     if len(arguments) > largest_arguments:
         raise OverCapacity(
@@ -48,6 +45,22 @@ def check_call(request: CallRequest, *, largest_arguments: int) -> CheckedCall:
         return CheckedCall(tool, tool.input_model.model_validate_json(arguments))
     except ValidationError as error:
         raise _explained(error, tool) from None
+
+
+def _tool(request: CallRequest) -> Tool[Any]:
+    client, name = request.client, plain_tool_name(request.tool_name)
+    tool = TOOLS_BY_NAME.get(name)
+    if tool is None:
+        shown = request.tool_name[:_LONGEST_SHOWN_NAME]
+        raise ToolNotFound(f"There is no tool {shown!r}. There are: {', '.join(client.tool_names)}.")
+    if name not in client.tool_names:
+        why = "is denied to this client" if name in client.tools_denied else "is not in this client's profile"
+        raise ToolNotFound(
+            f"The tool {name} {why} ({client.tool_profile}); an operator can change that. "
+            f"There are: {', '.join(client.tool_names)}.",
+            profile=client.tool_profile,
+        )
+    return tool
 
 
 def _explained(error: ValidationError, tool: Tool[Any]) -> InvalidValue:

@@ -4,7 +4,6 @@ import asyncio
 from functools import cache, partial
 from pathlib import Path
 
-import msgspec
 from django.conf import settings as django_settings
 
 from conversations.files.blobs import hub_blobs
@@ -31,10 +30,7 @@ from exai.gateway.hub import HubState
 from exai.gateway.presence import Presence
 from exai.gateway.reaper import Reaper
 from exai.live_registry.live_registry import LiveRegistry
-from exai.protocol.frames import ToolDescription
 from exai.settings.hub import HubSettings, env_file, hub_settings
-from exai.tools.input_schema import input_schema
-from exai.tools.table import TOOLS
 from exai.wiring import Wiring, breaker_rules
 
 
@@ -123,11 +119,6 @@ class Gateway:
         reaper.watch_own(self.executor.runs_here)
         self.process.on("cancel", self.executor.cancel)
         self.cancelling = Cancelling(kept=self.kept, process=self.process, executor=self.executor)
-        self.tool_catalogue = msgspec.Raw(
-            msgspec.json.encode(
-                [ToolDescription(tool.name, tool.description, input_schema(tool.input_model)) for tool in TOOLS]
-            )
-        )
 
     async def drain(self) -> None:
         """Ends the work of this process: no new calls, running ones finish, then every connection is closed."""

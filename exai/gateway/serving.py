@@ -20,10 +20,10 @@ from exai.gateway.authentication import AuthenticatedClient
 from exai.gateway.following import follow_call
 from exai.gateway.gateway import Gateway
 from exai.gateway.running_call import Caller, CallRequest, RunningCall, utc_timestamp
-from exai.models import Scope
 from exai.protocol import frames
 from exai.protocol.codec import BadFrame, decode_request
 from exai.protocol.errors import InvalidRequest, NotFound, OverCapacity, ServiceUnavailable
+from exai.tools.catalogue import tool_catalogue
 
 _OUT_OF_REACH = ServiceUnavailable("What is kept of calls is out of reach at the moment. Try again.", retry_after=1)
 _TOO_MUCH_AT_ONCE = OverCapacity(
@@ -197,7 +197,7 @@ class Service:
                 self._resumed.discard((call_id, request.request_id))
 
     async def _list_tools(self, request: frames.ListTools) -> None:
-        tools = self._gateway.tool_catalogue if self._client.may(Scope.TOOLS) else msgspec.Raw(b"[]")
+        tools = tool_catalogue(self._client.tool_names)
         await self._connection.send(
             frames.ListToolsResult(request_id=request.request_id, tools=tools, timestamp=utc_timestamp())
         )
@@ -213,7 +213,7 @@ class Service:
                 sessions=hub.connections,
                 global_capacity=hub.capacity,
                 global_inflight=hub.calls_in_flight,
-                tool_count=len(hub.tool_names()),
+                tool_count=len(self._client.tool_names),
             ),
         )
 

@@ -1,4 +1,4 @@
-from exai.models.api_client import ApiClient, Scope
+from exai.models.api_client import ApiClient, Scope, ToolProfile
 from exai.models.budget import Budget, BudgetPeriod, BudgetUnit
 from exai.models.model_price import ModelPrice
 from exai.models.model_route import ModelRoute, RouteName
@@ -18,4 +18,5 @@ __all__ = [
     "ProviderRevision",
     "RouteName",
     "Scope",
+    "ToolProfile",
 ]

@@ -18,6 +18,12 @@ class Scope(models.TextChoices):
     ADMIN = "admin"
 
 
+class ToolProfile(models.TextChoices):
+    LEAN = "lean"
+    STANDARD = "standard"
+    FULL = "full"
+
+
 def default_scopes() -> list[str]:
     return [Scope.TOOLS.value, Scope.FILES.value]
 
@@ -37,6 +43,28 @@ class ApiClient(models.Model):
         max_length=8, editable=False, help_text="First characters of the token, to recognise it by."
     )
     scopes = ArrayField(models.CharField(max_length=16, choices=Scope.choices), default=default_scopes)
+    tool_profile = models.CharField(
+        max_length=16,
+        choices=ToolProfile.choices,
+        default=ToolProfile.STANDARD,
+        db_default=ToolProfile.STANDARD.value,
+        help_text="The tools that it is shown and may call: lean: ten of them; standard: all but the vendors' own; "
+        "full: all.",
+    )
+    tools_allowed = ArrayField(
+        models.CharField(max_length=64),
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="Tools beside those of the profile, separated by commas.",
+    )
+    tools_denied = ArrayField(
+        models.CharField(max_length=64),
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="Tools that it may not call, whatever allows them; separated by commas.",
+    )
     enabled = models.BooleanField(default=True)
     expires_at = models.DateTimeField(null=True, blank=True, help_text="The token is refused from then on.")
     max_inflight = models.PositiveIntegerField(
@@ -59,6 +87,9 @@ class ApiClient(models.Model):
             models.CheckConstraint(
                 condition=models.Q(scopes__contained_by=Scope.values),
                 name="client_scopes_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(tool_profile__in=ToolProfile.values), name="client_tool_profile_known"
             ),
         )
 

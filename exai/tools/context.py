@@ -44,6 +44,11 @@ class Caller(Protocol):
         """Whether it may see and touch what is not its workspace's."""
         ...
 
+    @property
+    def tool_names(self) -> Sequence[str]:
+        """Those that it may call."""
+        ...
+
 
 class Hub(Protocol):
     """The hub's own state, for the tools about it. Figures of one web process; components as everyone sees them."""

@@ -49,7 +49,7 @@ class StatusInput(ToolInput):
     model_config = ConfigDict(extra="ignore")
 
     tail_lines: int | None = Field(_DEFAULT_FAILURES, description="How many of the last hour's failed calls to show.")
-    include_tools: bool | None = Field(False, description="Also name the tools.")
+    include_tools: bool | None = Field(False, description="Also name the tools that you may call.")
     doctor: bool | None = Field(False, description="Also say what is not configured and how to.")
     probe: bool | None = Field(False, description="Also ask each component whether it answers.")
 
@@ -75,7 +75,7 @@ class Status(Tool[StatusInput]):
             "failures_last_hour": await failures_if_known(context, most=most, components=components),
         }
         if arguments.include_tools:
-            content["tools"] = hub.tool_names()
+            content["tools"] = list(context.caller.tool_names)
         if arguments.doctor:
             content["not_configured"] = hub.unconfigured_vendors
         if components is not None:

@@ -5,9 +5,13 @@ from typing import Any, NamedTuple
 
 import psutil
 
+from exai.tools.catalogue import tool_catalogue
+from exai.tools.profiles import PROFILE_NAMES, tools_of
 from tests.benchmarks.figures import FIGURES, Figure, Samples, Spread
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.rig import RAISED_LIMITS
+
+_MOST_KB = {"lean": 12, "standard": 40}  # tests/tools/test_profiles.py holds them
 
 
 class Run(NamedTuple):
@@ -20,6 +24,11 @@ class Run(NamedTuple):
     lasted_s: float
 
 
+def catalogue_bytes() -> dict[str, int]:
+    """What an agent of each tool profile is given by list_tools."""
+    return {name: len(bytes(tool_catalogue(tools_of(name)))) for name in PROFILE_NAMES}
+
+
 def as_json(run: Run, samples: Samples) -> dict[str, Any]:
     return {
         "commit": run.commit,
@@ -30,6 +39,7 @@ def as_json(run: Run, samples: Samples) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "cpus": psutil.cpu_count(),
         "lasted_s": round(run.lasted_s, 1),
+        "catalogue_bytes": catalogue_bytes(),
         "figures": [_figure_as_json(figure, samples) for figure in FIGURES],
     }
 
@@ -42,11 +52,20 @@ def as_table(run: Run, samples: Samples) -> str:
     lines = [
         f"EXAI {run.commit} · {run.plan.name} run, rounds: {run.plan.rounds} · Python {platform.python_version()} · "
         f"CPUs: {psutil.cpu_count()} · {run.lasted_s:.0f} s",
+        f"Tools as listed: {_catalogues()}.",
         f"Limits raised: {limits}. Each value is the median of the rounds (least … greatest).",
         "",
         *("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows),
     ]
     return "\n".join(lines)
+
+
+def _catalogues() -> str:
+    sizes = catalogue_bytes()
+    return ", ".join(
+        f"{name} {sizes[name] / 1000:.1f} KB" + (f" (aim: at most {_MOST_KB[name]})" if name in _MOST_KB else "")
+        for name in sizes
+    )
 
 
 def _row(figure: Figure, samples: Samples, *, compared: bool) -> list[str]:

@@ -20,6 +20,8 @@ def test_a_tiny_run_gives_every_figure_and_its_baseline(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     report = json.loads(output.read_text())
     assert report["limits_raised"] == RAISED_LIMITS
+    assert list(report["catalogue_bytes"]) == ["lean", "standard", "full"]
+    assert "Tools as listed: lean " in done.stdout
     assert [figure["name"] for figure in report["figures"]] == [figure.name for figure in FIGURES]
     for figure in report["figures"]:
         assert len(figure["hub"]["rounds"]) == 1, figure["name"]

@@ -47,9 +47,22 @@ def test_create_client_for_people_says_what_it_made() -> None:
     assert ApiClient.objects.get().expires_at == datetime(2030, 1, 2, tzinfo=UTC)
 
 
+def test_create_client_gives_the_client_its_tools() -> None:
+    output = _run("create_client", "agent", "--profile", "lean", "--allow", "status, health", "--deny", "chat")
+    assert "lean, and status health, without chat" in output
+    client = ApiClient.objects.get()
+    assert (client.tool_profile, client.tools_allowed, client.tools_denied) == ("lean", ["status", "health"], ["chat"])
+    _run("create_client", "usual")
+    usual = ApiClient.objects.get(name="usual")
+    assert (usual.tool_profile, usual.tools_allowed, usual.tools_denied) == ("standard", [], [])
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["agent", "--allow", "status,no_such_tool"], "no tools: no_such_tool"),
+        (["agent", "--deny", "chat."], "no tools"),
+        (["agent", "--profile", "fat"], "invalid choice"),
         (["Has Spaces"], "lower-case"),
         (["env"], "EXAI_WS_TOKEN"),
         (["taken"], "already exists"),

@@ -22,6 +22,7 @@ class Agent:
     name: str = "agent"
     workspace: str = "project"
     is_admin: bool = False
+    tool_names: Sequence[str] = tuple(TOOLS_BY_NAME)
 
 
 @dataclass
