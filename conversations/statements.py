@@ -127,14 +127,6 @@ _STEPS: LiteralString = """
 SELECT content FROM workflow_steps WHERE conversation_id = %s AND tool = %s ORDER BY position
 """
 
-_FAILURES: LiteralString = """
-SELECT id, tool, model, provider, error_code, error_message, ended_at
-FROM tool_calls
-WHERE workspace = %s AND status = 'failed' AND ended_at > now() - interval '1 hour'
-ORDER BY ended_at DESC
-LIMIT %s
-"""
-
 
 async def load_conversation(
     database: Database, *, continuation_id: UUID, workspace: str, expires_before: datetime | None, within_s: float
@@ -185,15 +177,6 @@ async def write_turn(database: Database, new: NewTurn, call: EndedCall, *, withi
 async def record_call(database: Database, call: EndedCall, *, within_s: float) -> None:
     """Writes the record of a call that added no turn. Raises `DatabaseAway`. May be repeated."""
     await database.fetch(_RECORD, (*_call(call), call.conversation_id), within_s=within_s)
-
-
-async def recent_failures(database: Database, *, workspace: str, most: int, within_s: float) -> list[dict[str, Any]]:
-    """Failed calls of the last hour in a workspace, newest first."""
-    if most == 0:
-        return []
-    rows = await database.fetch(_FAILURES, (workspace, most), within_s=within_s)
-    names = ("call_id", "tool", "model", "provider", "error_code", "message", "ended_at")
-    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _qualified(model: str, providers: list[str]) -> str:

@@ -72,6 +72,25 @@ class Blobs:
         except FileNotFoundError:
             return False
 
+    def check(self) -> None:
+        """Stores a few bytes as files are stored, reads them back and removes them. Raises `StorageAway`, `OSError`."""
+        path, content = f".check/{secrets.token_hex(8)}", secrets.token_bytes(16)
+        staged = reaching(self.staging.create)
+        try:
+            reaching(lambda: staged.write(content))
+            self.put(staged, path)
+        finally:
+            staged.discard()
+        try:
+            stored = self.open(path, first=0, last=len(content) - 1)
+            try:
+                if stored.read(len(content)) != content:
+                    raise OSError("what was read is not what was stored")
+            finally:
+                stored.close()
+        finally:
+            self.delete(path)
+
     def local_path(self, storage_path: str) -> Path | None:
         """The file itself, where the storage is a folder of this machine. Raises `FileNotFoundError`."""
         local = self._local

@@ -54,12 +54,16 @@ class AuthenticatedClient(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return f"<AuthenticatedClient {self.name}>"
 
+    def may(self, scope: Scope) -> bool:
+        return scope.value in self.scopes
+
     @property
     def is_admin(self) -> bool:
         return self.may(Scope.ADMIN)
 
-    def may(self, scope: Scope) -> bool:
-        return scope.value in self.scopes
+    @property
+    def may_use_files(self) -> bool:
+        return self.may(Scope.FILES)
 
     @property
     def tool_names(self) -> tuple[str, ...]:

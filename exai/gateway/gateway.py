@@ -62,8 +62,9 @@ class Gateway:
             database=self.database,
             link=self.link,
             presence=self.presence,
-            capacity=settings.global_max_inflight,
+            settings=settings,
             registry=self.registry,
+            blobs=hub_blobs(),
         )
         self.admission = Admission(
             self.link,

@@ -73,6 +73,11 @@ class LiveRegistry:
         plans = self._current.plans.providers if self._current else ()
         return next((plan for plan in plans if plan.name == provider), None)
 
+    @property
+    def provider_limits(self) -> dict[str, int]:
+        """Provider -> the requests to it that may be in flight, in all processes."""
+        return {plan.name: plan.max_inflight for plan in self._current.plans.providers} if self._current else {}
+
     @asynccontextmanager
     async def lease(self) -> AsyncIterator[Registry]:
         """The registry as it is now, whole; its providers stay open for as long as this lasts. Raises `DatabaseAway`

@@ -3,8 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -27,6 +26,7 @@ from exai.providers.fallback import Fallback
 from exai.providers.registry import Registry, ServedModel
 from exai.providers.routes import RouteName
 from exai.tools.files import Files, NoFiles
+from exai.tools.hub import Hub
 from exai.tools.question import Question, SentFile
 from exai.tools.steps import Step
 from exai.tools.vendors import NoVendors, Vendors
@@ -45,32 +45,10 @@ class Caller(Protocol):
         ...
 
     @property
+    def may_use_files(self) -> bool: ...
+    @property
     def tool_names(self) -> Sequence[str]:
         """Those that it may call."""
-        ...
-
-
-class Hub(Protocol):
-    """The hub's own state, for the tools about it. Figures of one web process; components as everyone sees them."""
-
-    @property
-    def started_at(self) -> datetime: ...
-    @property
-    def connections(self) -> int: ...
-    @property
-    def calls_in_flight(self) -> int: ...
-    @property
-    def draining(self) -> bool: ...
-    @property
-    def unconfigured_vendors(self) -> dict[str, str]:
-        """Vendor -> the setting that would configure it."""
-        ...
-
-    def tool_names(self) -> list[str]: ...
-    async def components(self) -> dict[str, dict[str, Any]]: ...
-    async def recent_failures(self, *, workspace: str, most: int) -> list[dict[str, Any]]:
-        """Failed calls of the last hour in a workspace, newest first. Raises `ServiceUnavailable` while the database
-        is away."""
         ...
 
 

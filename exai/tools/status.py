@@ -22,14 +22,16 @@ def failures_to_show(tail_lines: int | None, default: int) -> int:
 async def failures_if_known(
     context: ToolContext, *, most: int, components: dict[str, dict[str, Any]] | None = None
 ) -> list[dict[str, Any]] | None:
-    """Failed calls of the last hour in the caller's workspace; None while the database, which knows them, is away.
+    """Failed calls of the last hour in the caller's workspace, for an admin in all; None while the database, which
+    knows them, is away.
 
     It is not asked again when it is among `components` and did not answer: that would take its time twice.
     """
     if components and components.get("database", {}).get("status") == "down":
         return None
     try:
-        return await context.hub.recent_failures(workspace=context.caller.workspace, most=most)
+        workspace = None if context.caller.is_admin else context.caller.workspace
+        return await context.hub.recent_failures(workspace=workspace, most=most)
     except ServiceUnavailable:
         return None
 
@@ -50,7 +52,7 @@ class StatusInput(ToolInput):
 
     tail_lines: int | None = Field(_DEFAULT_FAILURES, description="How many of the last hour's failed calls to show.")
     include_tools: bool | None = Field(False, description="Also name the tools that you may call.")
-    doctor: bool | None = Field(False, description="Also say what is not configured and how to.")
+    doctor: bool | None = Field(False, description="Also say what is not configured, and which settings are wrong.")
     probe: bool | None = Field(False, description="Also ask each component whether it answers.")
 
 
@@ -78,6 +80,8 @@ class Status(Tool[StatusInput]):
             content["tools"] = list(context.caller.tool_names)
         if arguments.doctor:
             content["not_configured"] = hub.unconfigured_vendors
+            content["disabled_providers"] = list(context.registry.disabled)
+            content["problems"] = list(context.registry.problems)
         if components is not None:
             content["components"] = components
         return plain_json(content)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from exai.tools.activity import Activity
 from exai.tools.analyze import Analyze
 from exai.tools.base import Tool
 from exai.tools.challenge import Challenge
@@ -25,8 +26,10 @@ from exai.tools.kimi_upload_files import KimiUploadFiles
 from exai.tools.listmodels import ListModels
 from exai.tools.planner import Planner
 from exai.tools.precommit import Precommit
+from exai.tools.provider_capabilities import ProviderCapabilities
 from exai.tools.refactor import Refactor
 from exai.tools.secaudit import SecAudit
+from exai.tools.self_check import SelfCheck
 from exai.tools.smart_file_download import SmartFileDownload
 from exai.tools.smart_file_query import SmartFileQuery
 from exai.tools.status import Status
@@ -65,6 +68,9 @@ TOOLS: tuple[Tool[Any], ...] = (
     KimiCaptureHeaders(),
     GlmWebSearch(),
     GlmPayloadPreview(),
+    Activity(),
+    ProviderCapabilities(),
+    SelfCheck(),
 )
 
 TOOLS_BY_NAME: Mapping[str, Tool[Any]] = MappingProxyType({tool.name: tool for tool in TOOLS})

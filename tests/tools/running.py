@@ -12,6 +12,7 @@ from exai.providers.registry import Registry
 from exai.tools.base import Tool, ToolAnswer
 from exai.tools.context import TimeLimit, ToolContext
 from exai.tools.files import Files
+from exai.tools.hub import CallFilter, Check, EndedCallFacts
 from exai.tools.steps import Step
 from exai.tools.table import TOOLS_BY_NAME
 from exai.tools.vendors import Vendors
@@ -22,6 +23,7 @@ class Agent:
     name: str = "agent"
     workspace: str = "project"
     is_admin: bool = False
+    may_use_files: bool = True
     tool_names: Sequence[str] = tuple(TOOLS_BY_NAME)
 
 
@@ -35,16 +37,27 @@ class QuietHub:
     draining: bool = False
     unconfigured_vendors: dict[str, str] = field(default_factory=lambda: {"glm": "ZAI_API_KEY"})
     states: dict[str, dict[str, Any]] = field(default_factory=lambda: {"database": {"status": "ok", "latency_ms": 0.4}})
+    limits: dict[str, float] = field(default_factory=lambda: {"call_seconds": 300.0})
+    provider_limits: dict[str, int] = field(default_factory=lambda: {"vendor": 64})
+    done_checks: Sequence[Check] = (Check("database", "ok", "It answered."),)
+    calls: Sequence[EndedCallFacts] = ()
+    asked_calls: list[CallFilter] = field(default_factory=list)
     database_away: bool = False
-    asked_failures: list[tuple[str, int]] = field(default_factory=list)
-
-    def tool_names(self) -> list[str]:
-        return list(TOOLS_BY_NAME)
+    asked_failures: list[tuple[str | None, int]] = field(default_factory=list)
 
     async def components(self) -> dict[str, dict[str, Any]]:
         return self.states
 
-    async def recent_failures(self, *, workspace: str, most: int) -> list[dict[str, Any]]:
+    async def checks(self) -> Sequence[Check]:
+        return self.done_checks
+
+    async def ended_calls(self, wanted: CallFilter) -> list[EndedCallFacts]:
+        if self.database_away:
+            raise ServiceUnavailable("The database cannot be reached.")
+        self.asked_calls.append(wanted)
+        return list(self.calls)
+
+    async def recent_failures(self, *, workspace: str | None, most: int) -> list[dict[str, Any]]:
         if self.database_away:
             raise ServiceUnavailable("The database cannot be reached.")
         self.asked_failures.append((workspace, most))
@@ -57,6 +70,7 @@ class Run:
 
     registry: Registry
     hub: QuietHub = field(default_factory=QuietHub)
+    caller: Agent = field(default_factory=Agent)
     turns: Sequence[Turn] = ()
     last_model: str = ""
     streams: bool = False
@@ -64,7 +78,6 @@ class Run:
     steps: Sequence[Step] = ()
     continues: bool = False
     vendors: Vendors | None = None
-    is_admin: bool = False
     call_id: str = ""
     stages: list[str] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
@@ -81,7 +94,7 @@ class Run:
             self.pieces.append(piece)
 
         return ToolContext(
-            caller=Agent(is_admin=self.is_admin),
+            caller=self.caller,
             registry=self.registry,
             hub=self.hub,
             earlier_turns=self.turns,

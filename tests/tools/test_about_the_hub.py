@@ -1,16 +1,19 @@
 """The tools about the hub answer plain JSON of their own, and ask no model."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from exai.protocol.errors import InvalidValue, ServiceUnavailable
 from exai.providers.base import ModelInfo, Price
 from exai.providers.breaker import Outcome
 from exai.providers.echo import MODEL as TEST_MODEL
 from exai.providers.echo import Echo
 from exai.providers.local_breakers import LocalBreakers
 from exai.providers.registry import Registry
+from exai.tools.hub import CallFilter, Check, EndedCallFacts
 from exai.tools.table import TOOLS_BY_NAME
 from exai.version import PROTOCOL_VERSION, VERSION
 from tests.providers.scripted import Scripted
@@ -164,3 +167,159 @@ async def test_failures_are_of_the_callers_workspace_and_bounded(
 ) -> None:
     await said(run, tool, **arguments)
     assert run.hub.asked_failures == [("project", most)]
+
+
+ENDED = EndedCallFacts(
+    call_id="0193",
+    ended_at=datetime(2026, 11, 21, 15, 30, 5, tzinfo=UTC),
+    client="agent",
+    workspace="project",
+    tool="chat",
+    model="big",
+    provider="vendor",
+    status="failed",
+    error_code="TIMEOUT",
+    message="It took\ntoo long.",
+    input_tokens=10,
+    output_tokens=None,
+    cost=None,
+    total_ms=1234.5,
+)
+
+
+async def test_activity_shows_each_call_as_a_line_or_as_an_object(run: Run) -> None:
+    run.hub.calls = [ENDED]
+    content = await said(run, "activity")
+    assert content["lines"] == [
+        "2026-11-21T15:30:05Z project/agent chat failed vendor/big 10 tokens cost unknown 1234 ms "
+        "TIMEOUT: It took too long."
+    ]
+    assert (content["count"], content["workspace"], content["source"]) == (1, "project", "activity")
+    [call] = (await said(run, "activity", structured=True))["calls"]
+    assert (call["tool"], call["error_code"], call["cost"], call["total_ms"]) == ("chat", "TIMEOUT", None, 1234.5)
+
+
+async def test_activity_asks_for_what_the_caller_may_see(run: Run) -> None:
+    await said(run, "activity")
+    await said(
+        run,
+        "activity",
+        lines=10,
+        filter=" glm ",
+        source="server",
+        since="2026-11-20",
+        until="2026-11-21T05:00:00+10:00",
+    )
+    run.caller.is_admin = True
+    await said(run, "activity")
+    usual, narrow, everywhere = run.hub.asked_calls
+    assert (usual.workspace, usual.most, usual.text, usual.only_failed) == ("project", 200, "", False)
+    assert usual.until - usual.since == timedelta(hours=24)
+    assert narrow == CallFilter(
+        most=10,
+        workspace="project",
+        since=datetime(2026, 11, 20, tzinfo=UTC),
+        until=datetime(2026, 11, 20, 19, tzinfo=UTC),
+        text="glm",
+        only_failed=True,
+    )
+    assert everywhere.workspace is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"since": "yesterday"}, "since"),
+        ({"until": "2026-13-01"}, "until"),
+        ({"since": "0001-01-01T00:00:00+23:00", "until": "9999-12-31T23:59:59-23:00"}, "until"),
+        ({"since": "2026-11-21", "until": "2026-11-20"}, "since"),
+    ],
+)
+async def test_activity_refuses_times_that_are_none(run: Run, arguments: dict[str, str], field: str) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        await run("activity", **arguments)
+    assert list(caught.value.details) == [field]
+
+
+async def test_activity_fails_in_words_while_the_database_is_away(run: Run) -> None:
+    run.hub.database_away = True
+    with pytest.raises(ServiceUnavailable):
+        await run("activity")
+
+
+async def test_provider_capabilities_tell_abilities_limits_and_breakers(serving: MakeRegistry) -> None:
+    models = [ModelInfo("big", 64_000, output=4000, vision=True), ModelInfo("plain", 8000, web_search=True)]
+    run = Run(serving(*models))
+    content = await said(run, "provider_capabilities")
+    vendor, test = content["providers"]
+    assert vendor == {
+        "name": "vendor",
+        "healthy": True,
+        "breaker": {"state": "closed"},
+        "test_model": False,
+        "requests_in_flight_limit": 64,
+        "abilities": ["vision", "web_search"],
+        "models": [
+            {"id": "big", "context_tokens": 64_000, "output_tokens": 4000, "abilities": ["vision"]},
+            {"id": "plain", "context_tokens": 8000, "output_tokens": None, "abilities": ["web_search"]},
+        ],
+    }
+    assert test["test_model"] is True
+    assert content["not_configured"] == [{"provider": "glm", "set": "ZAI_API_KEY"}]
+    assert content["tools"] == list(TOOLS_BY_NAME)
+    assert not {"routes", "limits", "note"} & set(content)
+
+
+async def test_provider_capabilities_say_more_or_less_when_asked(serving: MakeRegistry) -> None:
+    run = Run(serving(ModelInfo("big", 64_000)))
+    run.caller.tool_names = ("chat",)
+    assert (await said(run, "provider_capabilities"))["tools"] == ["chat"]
+    content = await said(run, "provider_capabilities", include_tools=False, show_advanced=True, invalidate_cache=True)
+    assert "tools" not in content
+    assert content["routes"]["fast"] == ["vendor/big"]
+    assert content["limits"] == {"call_seconds": 300.0}
+    assert "nothing to invalidate" in content["note"]
+
+
+async def test_self_check_is_as_good_as_its_worst_check(serving: MakeRegistry) -> None:
+    run = Run(serving(ModelInfo("big", 64_000)))
+    content = await said(run, "self-check")
+    assert content["status"] == "ok"
+    assert {check["name"]: check["status"] for check in content["checks"]} == {
+        "database": "ok",
+        "provider vendor": "ok",
+        "scopes": "ok",
+    }
+    run.caller.may_use_files = False
+    assert (await said(run, "self-check"))["status"] == "warn"
+    run.hub.done_checks = (Check("database", "fail", "It does not answer.", "Start it."),)
+    content = await said(run, "self-check", log_lines=5)
+    assert (content["status"], content["failures_last_hour"]) == ("fail", None)
+    assert content["checks"][0]["what_to_do"] == "Start it."
+    assert run.hub.asked_failures == []
+
+
+async def test_self_check_says_which_providers_do_not_serve() -> None:
+    breakers = LocalBreakers()
+    for _ in range(5):
+        breakers.leave("one", "", Outcome.FAILED)
+    registry = Registry([Scripted(name="one")], breakers=breakers, problems=["The endpoint a is off."])
+    checks = {check["name"]: check for check in (await said(Run(registry), "self-check"))["checks"]}
+    assert (checks["provider one"]["status"], checks["configuration"]["message"]) == ("fail", "The endpoint a is off.")
+    [providers] = [
+        check for check in (await said(Run(Registry([Echo()])), "self-check"))["checks"] if check["name"] == "providers"
+    ]
+    assert (providers["status"], "key" in providers["what_to_do"]) == ("warn", True)
+
+
+async def test_self_check_shows_failures_where_that_is_asked(run: Run) -> None:
+    assert "failures_last_hour" not in await said(run, "self-check")
+    assert len((await said(run, "self-check", log_lines=500))["failures_last_hour"]) == 1
+    assert run.hub.asked_failures == [("project", 500)]
+
+
+@pytest.mark.parametrize("tool", ["status", "health"])
+async def test_an_admin_sees_the_failures_of_all_workspaces(run: Run, tool: str) -> None:
+    run.caller.is_admin = True
+    await said(run, tool, tail_lines=3)
+    assert run.hub.asked_failures == [(None, 3)]

@@ -168,6 +168,13 @@ def test_every_bound_of_a_schema_is_enforced(tool: Tool[Any]) -> None:
         ("consensus", "models", [{"model": "m", "stance": "maybe"}]),
         ("consensus", "current_model_index", -1),
         ("consensus", "model_responses", ["text"]),
+        ("activity", "lines", 9),
+        ("activity", "lines", 5001),
+        ("activity", "source", "everything"),
+        ("activity", "structured", 1),
+        ("provider_capabilities", "include_tools", "no"),
+        ("self-check", "log_lines", -1),
+        ("self-check", "log_lines", 501),
     ],
 )
 def test_a_value_of_another_type_or_beyond_a_bound_is_refused(name: str, field: str, value: Any) -> None:

@@ -14,7 +14,7 @@ from exai.providers.echo import Echo
 from exai.providers.registry import Registry
 from exai.tools.kimi_manage_files import MOST_FILES
 from exai.tools.vendors import NoVendors, VendorCopy
-from tests.tools.running import Run
+from tests.tools.running import Agent, Run
 
 _NOW = datetime.now(UTC)
 
@@ -43,7 +43,7 @@ def copy(name: str, *, known: bool = True, **facts: Any) -> VendorCopy:
 
 
 async def manage(copies: Copies, *, is_admin: bool = True, **arguments: Any) -> Any:
-    run = Run(Registry([Echo()]), vendors=copies, is_admin=is_admin)
+    run = Run(Registry([Echo()]), vendors=copies, caller=Agent(is_admin=is_admin))
     return json.loads((await run("kimi_manage_files", **arguments)).content)
 
 
