@@ -111,13 +111,15 @@ MakeClient = Callable[..., tuple[str, str]]
 def make_client(database: psycopg.Connection) -> MakeClient:
     """Makes a client in the hub's database; gives its name and token."""
 
-    def make(*, workspace: str | None = None, scopes: tuple[str, ...] = ("tools", "files")) -> tuple[str, str]:
+    def make(
+        *, workspace: str | None = None, scopes: tuple[str, ...] = ("tools", "files"), profile: str = "standard"
+    ) -> tuple[str, str]:
         name = f"client-{os.getpid()}-{next(_numbers)}"
         token = f"token-of-{name}-which-is-long-enough"
         database.execute(
-            "INSERT INTO clients (name, workspace, token_hash, token_start, scopes, enabled, created_at)"
-            " VALUES (%s, %s, %s, %s, %s, true, now())",
-            (name, workspace or name, token_hash(token), token[:8], list(scopes)),
+            "INSERT INTO clients (name, workspace, token_hash, token_start, scopes, tool_profile, enabled, created_at)"
+            " VALUES (%s, %s, %s, %s, %s, %s, true, now())",
+            (name, workspace or name, token_hash(token), token[:8], list(scopes), profile),
         )
         return name, token
 

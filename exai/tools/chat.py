@@ -17,18 +17,16 @@ from exai.tools.prompts import prompt
 class ChatInput(ToolInput):
     prompt: str = Field(description="The question, with all the context it needs: code, errors, what was tried.")
     files: FileReferences | None = Field(
-        None, description='Each the id of an uploaded file, a data: URL, {"name","content"}, or a path at the hub.'
+        None, description='Each a file id, a data: URL, {"name","content"}, or a path at the hub'
     )
-    images: FileReferences | None = Field(None, description="Named like files; for a model with vision.")
-    model: str | None = Field(None, description="A model of listmodels; without one the hub chooses.")
+    images: FileReferences | None = Field(None, description="Named like files")
+    model: str | None = Field(None, description="Of listmodels; else the hub chooses")
     temperature: Annotated[float, Field(ge=0, le=1)] | None = None
-    thinking_mode: Thinking | None = Field(None, description="How much to think, of a model that can be told.")
-    use_websearch: bool | None = Field(True, description="Search the web, with a model that can.")
-    stream: bool | None = Field(False, description="Send the answer in pieces as it is written.")
-    continuation_id: str | None = Field(None, description="Continues the conversation of an earlier answer.")
-    allow_fallback: bool | None = Field(
-        None, description="Whether another model may answer when this one fails; by default only with `auto`."
-    )
+    thinking_mode: Thinking | None = None
+    use_websearch: bool | None = True
+    stream: bool | None = Field(False, description="In pieces, as it is written")
+    continuation_id: str | None = Field(None, description="From an earlier answer")
+    allow_fallback: bool | None = Field(None, description="Another model may answer when this one fails")
 
     @property
     def wants_stream(self) -> bool:

@@ -30,9 +30,8 @@ _WEIGH = (
 class Consensus(Tool[ConsensusInput]):
     name = "consensus"
     description = (
-        "Ask several models one question at once, each to argue for, against or neutrally, none seeing the others' "
-        "answers; then one sums up where they agree and differ. For decisions: designs, trade-offs, migrations. One "
-        "call with step_number 1 and next_step_required false does it all."
+        "Ask several models one question at once, each for, against or neutral, none seeing the others' answers; then "
+        "one sums up. For decisions. One call with step_number 1 and next_step_required false does it all."
     )
     input_model = ConsensusInput
     keeps_conversation = True

@@ -25,8 +25,6 @@ RAW = frozenset(
         *("glm_web_search", "glm_payload_preview"),
     }
 )
-# Of these, the ones that this version does not have yet.
-AWAITED = frozenset({"thinkdeep", "codereview", "planner", "challenge", "smart_file_query"}) | RAW
 
 
 def unknown_tools(names: Iterable[str]) -> list[str]:
@@ -45,7 +43,7 @@ def tools_of(profile: str, allowed: Sequence[str] = (), denied: Sequence[str] = 
 
 def _checked(names: frozenset[str]) -> frozenset[str]:
     """A tool that cannot be there is an error at the start, and not absent in silence."""
-    if missing := sorted(set(unknown_tools(names)) - AWAITED):
+    if missing := sorted(unknown_tools(names)):
         raise RuntimeError(f"The tool profiles name tools that there are not: {', '.join(missing)}")
     return names
 

@@ -21,11 +21,11 @@ from exai.tools.vendor_input import VendorInput
 class SmartFileQueryInput(VendorInput):
     model_config = ConfigDict(extra="ignore")
 
-    file_path: str = Field(description="The id of an uploaded file, a data: URL, or a path at the hub.")
-    question: str = Field(description="What to find out about the file.")
-    provider: Literal["auto", "kimi", "glm"] = Field("auto", description="Whose model to ask.")
-    model: str = Field(AUTO, description="A model of listmodels.")
-    continuation_id: str | None = Field(None, description="Continues the conversation of an earlier answer.")
+    file_path: str = Field(description="A file id, a data: URL, or a path at the hub")
+    question: str
+    provider: Literal["auto", "kimi", "glm"] = "auto"
+    model: str = AUTO
+    continuation_id: str | None = Field(None, description="From an earlier answer")
 
     @property
     def conversation_to_continue(self) -> str | None:
@@ -35,8 +35,7 @@ class SmartFileQueryInput(VendorInput):
 class SmartFileQuery(Tool[SmartFileQueryInput]):
     name = "smart_file_query"
     description = (
-        "Ask a model about one file: text, code, PDF, Office document or image, without reading it yourself. "
-        "The answer can be continued with chat."
+        "Ask a model about one file that you need not read yourself: text, code, PDF, Office document or image."
     )
     input_model = SmartFileQueryInput
     keeps_conversation = True

@@ -46,7 +46,7 @@ def make_agent(vendor_hub: RunningHub, make_client: MakeClient) -> MakeAgent:
 
     def make(*, hub: RunningHub = vendor_hub, workspace: str | None = None, admin: bool = False) -> Agent:
         scopes = ("tools", "files", *(("admin",) if admin else ()))
-        name, token = make_client(workspace=workspace, scopes=scopes)
+        name, token = make_client(workspace=workspace, scopes=scopes, profile="full")
         return Agent(hub, name, token)
 
     return make

@@ -172,7 +172,7 @@ async def test_a_budget_holds_for_raw_requests_too(
     kimi_model: str,
     database: psycopg.Connection,
 ) -> None:
-    name, token = make_client()
+    name, token = make_client(profile="full")
     database.execute(
         "INSERT INTO budgets (client_id, workspace, period, unit, amount)"
         " SELECT id, '', 'day', 'tokens', 1500 FROM clients WHERE name = %s",
@@ -238,7 +238,7 @@ async def test_the_headers_of_an_answer_are_told_without_secrets(
 async def test_a_session_sends_its_own_cache_token_again_and_nobody_elses(
     agent: Agent, upstream: Upstream, kimi_model: str, make_client: MakeClient
 ) -> None:
-    other = Agent(agent.hub, *make_client())
+    other = Agent(agent.hub, *make_client(profile="full"))
     upstream.behave(kimi_model, answer_headers={"Msh-Context-Cache-Token": "cache-1"})
     messages = [{"role": "user", "content": "Hi"}]
     for who, session in ((agent, "s"), (agent, "s"), (agent, "t"), (other, "s"), (agent, None)):
@@ -385,7 +385,7 @@ async def test_the_preview_is_what_chat_sends(agent: Agent, upstream: Upstream, 
 async def test_a_vendor_that_is_not_configured_is_named_with_what_to_set(
     hub: RunningHub, make_client: MakeClient, tool: str, arguments: dict[str, Any], setting: str
 ) -> None:
-    error = await Agent(hub, *make_client()).refusal(tool, **arguments)
+    error = await Agent(hub, *make_client(profile="full")).refusal(tool, **arguments)
     assert error["code"] == "VALIDATION_ERROR"
     assert setting in error["message"]
     assert "Endpoints" in error["message"]

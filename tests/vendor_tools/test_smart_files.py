@@ -106,7 +106,7 @@ async def test_a_file_that_kimi_is_not_to_read_is_refused_with_the_reason(
 
 
 async def test_without_kimi_the_hub_says_that_nobody_reads_the_file(hub: RunningHub, make_client: MakeClient) -> None:
-    agent = Agent(hub, *make_client())
+    agent = Agent(hub, *make_client(profile="full"))
     error = await agent.refusal("smart_file_query", file_path=data_url(OLD_WORD, "old.doc"), question="What?")
     assert error["code"] == "VALIDATION_ERROR"
     assert "Kimi" in error["message"]
