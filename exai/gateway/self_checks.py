@@ -1,11 +1,12 @@
 """Tries what every call needs, for the tool self-check: each part is used as a call would use it."""
 
 import asyncio
+import base64
 import shutil
+import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from conversations.files.blobs import Blobs
 from conversations.files.errors import StorageAway
@@ -16,7 +17,10 @@ _PATIENCE_S = 5.0
 _GIB = 1024**3
 _LITTLE_BYTES = 2 * _GIB
 _TOO_LITTLE_BYTES = _GIB // 4
-_SAMPLE = "The hub reads what it stores.\n"
+# A picture of one pixel: documents and pictures are read by a process of their own, which must be able to start.
+_SAMPLE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mOwjr4NAAJGAXIE1Xa3AAAAAElFTkSuQmCC"
+)
 
 Components = Callable[[], Awaitable[Mapping[str, Mapping[str, Any]]]]
 
@@ -51,12 +55,15 @@ class SelfChecks:
         advice = "Files that come with calls cannot be read for models: look into the hub's log, and start it again."
         try:
             async with asyncio.timeout(_PATIENCE_S):
-                read = await extract(BytesIO(_SAMPLE.encode()), mime_type="text/plain", name="self-check.txt")
+                with await asyncio.to_thread(_sample) as file:
+                    read = await extract(file, mime_type="image/png", name="self-check.png")
         except TimeoutError:
             return Check("extraction", "fail", f"It took longer than {_PATIENCE_S:g} s to read a file.", advice)
-        if read.text.strip() != _SAMPLE.strip():
+        except OSError as error:
+            return Check("extraction", "fail", f"No file can be made ({type(error).__name__}).", advice)
+        if not read.image:
             return Check("extraction", "fail", read.problem or "A file was read wrongly.", advice)
-        return Check("extraction", "ok", "A file was read.")
+        return Check("extraction", "ok", "A file was read, by a process of its own.")
 
     def _room(self) -> Check:
         folder = self._folder
@@ -71,6 +78,13 @@ class SelfChecks:
             return Check("disk", "ok", said)
         status: CheckStatus = "fail" if free < _TOO_LITTLE_BYTES else "warn"
         return Check("disk", status, said, "Make room on that disk, or move EXAI_DATA_DIR to another.")
+
+
+def _sample() -> BinaryIO:
+    file = tempfile.TemporaryFile()  # noqa: SIM115  its reader closes it
+    file.write(_SAMPLE)
+    file.seek(0)
+    return file
 
 
 _ADVICE = {

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from exai.tools.profiles import tools_of
 from exai.tools.table import TOOLS
 from tests.conftest import MakeClient
 from tests.gateway.wire import envelope, wire
@@ -24,7 +25,8 @@ async def test_ping_is_answered_with_its_request_id_whatever_its_type(hub: Runni
         assert "request_id" not in await connection.receive()
 
 
-async def test_list_tools_gives_every_tool_with_its_schema(hub: RunningHub, token: str) -> None:
+async def test_list_tools_gives_every_tool_with_its_schema(hub: RunningHub, make_client: MakeClient) -> None:
+    _, token = make_client(profile="full")
     async with wire(hub.ws_url, token) as connection:
         await connection.send({"op": "list_tools", "request_id": 1})
         answer = await connection.receive()
@@ -48,7 +50,7 @@ async def test_health_tells_of_sessions_and_calls(hub: RunningHub, token: str) -
         answer = await connection.receive()
     assert (answer["op"], answer["ok"]) == ("health_res", True)
     assert answer["health"]["sessions"] >= 1
-    assert answer["health"]["tool_count"] == len(TOOLS)
+    assert answer["health"]["tool_count"] == len(tools_of("standard"))
     assert answer["health"]["t"] > 1_700_000_000
 
 

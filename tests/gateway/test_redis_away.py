@@ -141,7 +141,8 @@ async def test_a_call_whose_admission_got_lost_is_not_taken_for_a_running_one(
             await asyncio.to_thread(valkey.freeze)
             try:
                 # Redis runs the script once it goes on; the hub has given up waiting for its reply by then.
-                assert (await connection.call("chat", {"prompt": "x", "model": model}, "same"))[-1]["ok"]
+                answer = (await connection.call("chat", {"prompt": "x", "model": model}, "same"))[-1]
+                assert answer["ok"], answer
             finally:
                 await asyncio.to_thread(valkey.thaw)
             await _until_ready(hub)
