@@ -27,4 +27,5 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def shown_time(moment: datetime) -> str:
-    return timezone.localtime(moment).strftime("%Y-%m-%d %H:%M:%S")
+    """In the zone of EXAI_TIME_ZONE, which it names."""
+    return timezone.localtime(moment).strftime("%Y-%m-%d %H:%M:%S %Z")

@@ -50,7 +50,7 @@ def test_conversations_are_listed_found_and_shown(talk: Conversation) -> None:
     listed = _run("list", "--workspace", "agent").splitlines()
     assert listed[0].split() == ["ID", "LAST", "USED", "TURNS", "WORKSPACE", "CLIENT", "MODEL", "TITLE"]
     assert listed[1].startswith(_id(talk)[:13])
-    assert listed[1].split()[3:] == ["2", "agent", "agent", "m", "Breakers"]
+    assert listed[1].split()[4:] == ["2", "agent", "agent", "m", "Breakers"]
     assert "[opens]." in _run("search", "opens", "--client", "agent")
     assert _run("search", "nothing", "--workspace", "agent").strip() == "Nothing was found."
     shown = _run("show", _id(talk)[:8], "--workspace", "agent", "--limit", "2")
