@@ -13,6 +13,7 @@ from conversations.files.names import clean_name
 from conversations.files.records import FileRecord
 from conversations.files.store import FileStore
 from exai.extraction.encodings import encoding_of
+from exai.gateway.checks import check_files_allowed
 from exai.gateway.data_urls import SCHEME, parse_data_url
 from exai.gateway.file_reader import FileReader
 from exai.protocol.errors import ContentTooLarge, InvalidValue, NotFound, OverCapacity
@@ -43,8 +44,9 @@ class _Coming(NamedTuple):
 
 
 class CallFiles:
-    """Implements `exai.tools.files.Files`. `roots`: folders of this machine that callers may name files of; `closed`:
-    what they may not, though it lies there."""
+    """Implements `exai.tools.files.Files`. `allowed`: whether the caller may name files at all; those of a conversation
+    that it continues are read anyway. `roots`: folders of this machine that callers may name files of; `closed`: what
+    they may not, though it lies there."""
 
     def __init__(
         self,
@@ -52,6 +54,7 @@ class CallFiles:
         store: FileStore,
         reader: FileReader,
         workspace: str,
+        allowed: bool,
         roots: Sequence[Path],
         closed: Sequence[Path] = (),
         progress: Callable[[str], Awaitable[None]],
@@ -59,6 +62,7 @@ class CallFiles:
         self._store = store
         self._reader = reader
         self._workspace = workspace
+        self._allowed = allowed
         self._roots = roots
         self._closed = closed
         self._progress = progress
@@ -71,6 +75,7 @@ class CallFiles:
         ]
         if not named:
             return dict.fromkeys(references, ())
+        check_files_allowed(self._allowed)
         if len(named) > MOST_FILES:
             reason = f"{len(named)} files are named; a call takes {MOST_FILES}"
             raise InvalidValue(f"Too many files: {reason}.", **dict.fromkeys({one.field for one in named}, reason))
@@ -103,6 +108,7 @@ class CallFiles:
         return await self._reader.contents(ids, workspace=self._workspace)
 
     async def download(self, file_id: UUID, *, encoding: Encoding, most_bytes: int) -> Download:
+        check_files_allowed(self._allowed)
         record = (await self._store.find({file_id}, workspace=self._workspace)).get(file_id)
         if record is None:
             raise NotFound(f"{file_id} is no file of this workspace.")

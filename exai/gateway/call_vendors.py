@@ -15,6 +15,7 @@ from conversations.files.store import FileStore
 from conversations.files.vendor_copies import VendorCopies
 from conversations.files.vendor_listing import CopiedFile, copied_files, named_files
 from exai.database import Database
+from exai.gateway.checks import check_files_allowed
 from exai.live_registry.live_registry import LiveRegistry
 from exai.protocol.errors import HubError, NotFound
 from exai.protocol.values import FileMention
@@ -33,7 +34,7 @@ _GONE = 404
 
 
 class CallVendors:
-    """Implements `exai.tools.vendors.Vendors`."""
+    """Implements `exai.tools.vendors.Vendors`. `files_allowed`: whether the caller may use files."""
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class CallVendors:
         store: FileStore,
         copies: VendorCopies,
         workspace: str,
+        files_allowed: bool,
     ) -> None:
         self._settings = settings
         self._registry = registry
@@ -51,6 +53,7 @@ class CallVendors:
         self._store = store
         self._copies = copies
         self._workspace = workspace
+        self._files_allowed = files_allowed
 
     def check(self, vendor: str) -> None:
         self._plan(vendor)
@@ -94,6 +97,7 @@ class CallVendors:
         return found
 
     async def copies(self, vendor: str, *, hub_wide: bool) -> Sequence[VendorCopy]:
+        check_files_allowed(self._files_allowed)
         workspace = None if hub_wide else self._workspace
         known = await copied_files(self._database, vendor=vendor, workspace=workspace, within_s=_PATIENCE_S)
         if not hub_wide:
@@ -150,6 +154,7 @@ class CallVendors:
 
     @asynccontextmanager
     async def _files(self, vendor: str) -> AsyncIterator[VendorFiles]:
+        check_files_allowed(self._files_allowed)
         files = vendor_files(self._settings, self._plan(vendor))
         if files is None:
             raise not_configured(vendor, "")
@@ -161,6 +166,7 @@ class CallVendors:
     async def _find(
         self, vendor: str, ids: Sequence[UUID], copy_ids: Sequence[str], *, hub_wide: bool = False
     ) -> Sequence[CopiedFile]:
+        check_files_allowed(self._files_allowed)
         return await named_files(
             self._database,
             vendor=vendor,

@@ -47,6 +47,15 @@ def check_call(request: CallRequest, *, largest_arguments: int) -> CheckedCall:
         raise _explained(error, tool) from None
 
 
+def check_files_allowed(allowed: bool) -> None:
+    """Raises `Unauthorized`. `allowed`: whether the client has the scope files, which HTTP asks for likewise."""
+    if not allowed:
+        raise Unauthorized(
+            "This client may not use files: its token lacks the scope files, which an operator can add. "
+            "Call without files, or put their text into the prompt."
+        )
+
+
 def _tool(request: CallRequest) -> Tool[Any]:
     client, name = request.client, plain_tool_name(request.tool_name)
     tool = TOOLS_BY_NAME.get(name)

@@ -230,20 +230,21 @@ class Executor:
         self, call: RunningCall, checked: CheckedCall, conversation: ConversationSoFar | None
     ) -> tuple[ToolAnswer, float]:
         """The answer, and the seconds that are left of the call's time."""
+        client = call.request.client
         clock = CallClock(call, timeout_s=self._settings.tool_timeout_secs)
         context = None
         try:
             async with clock, self._registry.lease() as registry:
                 context = ToolContext(
                     asker=clock,
-                    caller=call.request.client,
+                    caller=client,
                     registry=registry,
                     hub=self._hub,
                     earlier_turns=conversation.turns if conversation else (),
                     last_model=conversation.model if conversation else "",
                     progress=call.progress,
-                    files=self._files(workspace=call.request.client.workspace, progress=call.progress),
-                    vendors=self._vendors(workspace=call.request.client.workspace),
+                    files=self._files(workspace=client.workspace, allowed=client.may_use_files, progress=call.progress),
+                    vendors=self._vendors(workspace=client.workspace, files_allowed=client.may_use_files),
                     emit=call.chunk if call.streams else None,
                     limit=clock,
                     find_budget=partial(self._budget, call),

@@ -68,9 +68,9 @@ def _of_providers(registry: Registry) -> Iterable[Check]:
 
 def _of_scopes(caller: Caller) -> Check:
     if not caller.may_use_files:
-        advice = "For uploads over HTTP an operator has to add the scope files; files inside calls are taken."
-        return Check("scopes", "warn", "The token may call tools, but not upload files.", advice)
-    return Check("scopes", "ok", f"The token may call {len(caller.tool_names)} tools, and upload files.")
+        advice = "Call without files, or ask an operator to add the scope files."
+        return Check("scopes", "warn", "The token may call tools, but not use files.", advice)
+    return Check("scopes", "ok", f"The token may call {len(caller.tool_names)} tools, and use files.")
 
 
 def _worst(checks: Iterable[Check]) -> str:

@@ -53,7 +53,14 @@ def files_of(store: Store, *roots: Path, workspace: str = "mine") -> CallFiles:
         raise AssertionError("nothing is read here")
 
     reader = cast(FileReader, None)
-    return CallFiles(store=cast(FileStore, store), reader=reader, workspace=workspace, roots=roots, progress=progress)
+    return CallFiles(
+        store=cast(FileStore, store),
+        reader=reader,
+        workspace=workspace,
+        allowed=True,
+        roots=roots,
+        progress=progress,
+    )
 
 
 def inline(name: str, content: str) -> InlineFile:
