@@ -29,7 +29,7 @@ class ListModels(Tool[ListModelsInput]):
                 "auto": registry.automatic().info.id,
                 "configured_providers": list(states),
                 "providers": [
-                    {"name": name, "healthy": state == "closed", "breaker": state} for name, state in states.items()
+                    {"name": name, "healthy": state != "open", "breaker": state} for name, state in states.items()
                 ],
                 "disabled_providers": list(registry.disabled),
                 "problems": list(registry.problems),

@@ -114,6 +114,19 @@ async def test_who_is_left_alone_after_failures_is_said_everywhere() -> None:
         assert (shown["one"]["state"], round(shown["one"]["retry_after_s"])) == ("open", 30)
 
 
+async def test_who_may_be_tried_again_is_healthy_for_every_tool() -> None:
+    now = 0.0
+    breakers = LocalBreakers(clock=lambda: now)
+    for _ in range(5):
+        breakers.leave("one", "", Outcome.FAILED)
+    now = 31.0
+    run = Run(Registry([Scripted(name="one", models=[ModelInfo("of-one", 8000)])], breakers=breakers))
+    listed = (await said(run, "listmodels"))["providers"]
+    assert listed == [{"name": "one", "healthy": True, "breaker": "half-open"}]
+    [capable] = (await said(run, "provider_capabilities"))["providers"]
+    assert capable["healthy"]
+
+
 async def test_status_says_more_when_asked(run: Run) -> None:
     content = await said(run, "status", include_tools=True, doctor=True, probe=True, anything_else=1)
     assert content["tools"] == list(TOOLS_BY_NAME)
