@@ -12,6 +12,8 @@ import msgspec
 from exai.protocol.errors import InvalidValue
 from exai.providers.base import ChatMessage, FunctionCall
 
+MOST_MESSAGES = 10_000  # millions, though each is empty, would cost seconds of the event loop
+
 
 class _Address(msgspec.Struct):
     url: str
@@ -46,6 +48,9 @@ def read_messages(given: str | Sequence[str | dict[str, Any]]) -> tuple[ChatMess
     listed = [given] if isinstance(given, str) else given
     if not listed:
         raise InvalidValue("There is no message: send one at least.", messages="must not be empty")
+    if len(listed) > MOST_MESSAGES:
+        reason = f"{len(listed)} are sent; {MOST_MESSAGES} are taken"
+        raise InvalidValue(f"Too many messages: {reason}.", messages=reason)
     return tuple(_read(message, f"messages.{number}") for number, message in enumerate(listed))
 
 

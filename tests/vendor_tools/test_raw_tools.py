@@ -135,6 +135,7 @@ async def test_without_a_model_kimis_default_is_asked(agent: Agent, defaults: Up
     ("field", "arguments"),
     [
         ("messages", {"messages": []}),
+        ("messages", {"messages": ["hi"] * 10_001}),
         ("messages.1", {"messages": ["hi", {"role": "owner", "content": "x"}]}),
         ("messages.0", {"messages": [{"role": "user", "content": 5}]}),
         ("messages.0", {"messages": [{"role": "tool", "content": "3"}]}),
