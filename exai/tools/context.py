@@ -127,7 +127,7 @@ class ToolContext:
         self.progress = progress
         self.spending = Spending(find_budget)
         self._earlier_turns = earlier_turns
-        self._last_model = last_model
+        self.last_model = last_model
         self._emit = emit
         self._limit = limit
         self._call_id = call_id
@@ -189,7 +189,7 @@ class ToolContext:
             self.registry,
             Wish(
                 model=model,
-                last_model=self._last_model,
+                last_model=self.last_model,
                 vendor=vendor,
                 route=route,
                 tokens=question.tokens,

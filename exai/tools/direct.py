@@ -25,8 +25,8 @@ class DirectAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def model_of(context: ToolContext, *, vendor: str, named: str, default: str = "") -> ServedModel:
-    """The vendor's model of that name. With none, or `auto`: the default, where it is still served, else the hub's
-    choice among the vendor's. Raises `InvalidValue`."""
+    """The vendor's model of that name. With none, or `auto`: that of the conversation, where it is the vendor's, else
+    the default, where it is still served, else the hub's choice among the vendor's. Raises `InvalidValue`."""
     context.vendors.check(vendor)
     if named.strip().lower() not in ("", AUTO):
         served = context.registry.find(f"{vendor}/{named.strip()}") or context.registry.named(named)
@@ -34,6 +34,9 @@ def model_of(context: ToolContext, *, vendor: str, named: str, default: str = ""
             reason = f"is {served.provider.name}'s; this tool asks {vendor}"
             raise InvalidValue(f"The model {served.info.id} {reason} (see listmodels).", model=reason)
         return served
+    before = context.registry.find(context.last_model) if context.last_model else None
+    if before is not None and before.provider.name == vendor:
+        return before
     known = context.registry.find(f"{vendor}/{default}") if default else None
     return known or choose(context.registry, Wish(vendor=vendor)).served
 

@@ -86,6 +86,21 @@ async def test_a_question_is_sent_with_what_kimi_read_each_file_a_system_message
     assert question == {"role": "user", "content": "Which?"}
 
 
+async def test_a_conversation_stays_with_its_kimi_model_unless_another_is_named(
+    agent: Agent, upstream: Upstream, kimi_model: str
+) -> None:
+    begun = envelope(await agent("chat", prompt="Hi", model=kimi_model))
+    offer = begun["continuation_offer"]["continuation_id"]
+    file = await agent.upload("one.txt", f"alpha {kimi_model}")
+    for named in ({}, {"model": "auto"}):
+        answered = envelope(
+            await agent(
+                "kimi_chat_with_files", prompt="Which?", file_ids=[file["file_id"]], continuation_id=offer, **named
+            )
+        )
+        assert answered["metadata"]["model_used"] == kimi_model
+
+
 async def test_a_copy_that_the_vendor_lost_is_made_anew_for_a_question(
     agent: Agent, upstream: Upstream, kimi_model: str
 ) -> None:
