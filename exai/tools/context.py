@@ -1,9 +1,10 @@
 """What a running tool has at hand: the models, the conversation so far, the caller's ear, the hub's own state."""
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Protocol
+from uuid import UUID
 
 import msgspec
 from msgspec.structs import replace
@@ -162,7 +163,7 @@ class ToolContext:
         vendor: str = "",
         files: Sequence[FileMention] = (),
         images: Sequence[FileMention] = (),
-        documents: Sequence[str] = (),
+        documents: Mapping[UUID, str] = {},
         allow_fallback: bool | None = None,
         with_conversation: bool = True,
         share_of_time: float = 1.0,
@@ -171,8 +172,8 @@ class ToolContext:
         ability. Raises `HubError`s. Several may be asked at once, each by a task of its own.
 
         `route` and `vendor` guide the hub's choice where the caller leaves it; `allow_fallback` as in `Wish`. `files`
-        and `images` are the question's, from `self.files.take`; `documents` are what a vendor read out of files, each
-        for a system message of its own. `share_of_time`: of what is left of the call's.
+        and `images` are the question's, from `self.files.take`; `documents` are what a vendor read out of files,
+        by their ids, each for a system message of its own. `share_of_time`: of what is left of the call's.
         """
         earlier = self._earlier_turns if with_conversation else ()
         question = Question(

@@ -5,6 +5,7 @@ https://platform.moonshot.ai/docs/guide/use-kimi-api-for-file-based-qa
 """
 
 import asyncio
+from uuid import UUID
 
 import msgspec
 from pydantic import Field
@@ -86,7 +87,7 @@ async def _named_files(ids: list[str], context: ToolContext) -> tuple[FileMentio
     return tuple({found[id_].id: found[id_] for id_ in ids}.values())
 
 
-async def _documents(files: tuple[FileMention, ...], context: ToolContext) -> tuple[str, ...]:
+async def _documents(files: tuple[FileMention, ...], context: ToolContext) -> dict[UUID, str]:
     places = asyncio.Semaphore(_MOST_AT_ONCE)
 
     async def read(file: FileMention) -> str:
@@ -96,7 +97,7 @@ async def _documents(files: tuple[FileMention, ...], context: ToolContext) -> tu
     await context.progress("Reading the files at kimi")
     try:
         async with asyncio.TaskGroup() as group:
-            reading = [group.create_task(read(file)) for file in files]
+            reading = {file.id: group.create_task(read(file)) for file in files}
     except BaseExceptionGroup as failed:
         raise failed.exceptions[0] from None
-    return tuple(task.result() for task in reading)
+    return {id_: task.result() for id_, task in reading.items()}

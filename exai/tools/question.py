@@ -1,10 +1,11 @@
 """A question with all that goes with it: its files, the conversation so far, and the files of that.
 
-A file goes once: with the oldest message of those sent that came with it; later ones only name it. Which messages are
-sent is another matter for each model, and so is whether it sees images.
+A file goes once: as a document where a vendor read it for this question, else with the oldest message of those sent
+that came with it; others only name it. Which messages are sent is another matter for each model, and so is whether it
+sees images.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 import msgspec
@@ -45,7 +46,7 @@ class Question:
         store: Files,
         files: Sequence[FileMention] = (),
         images: Sequence[FileMention] = (),
-        documents: Sequence[str] = (),
+        documents: Mapping[UUID, str] = {},
     ) -> None:
         self.files = once((*files, *images))
         self._ids = frozenset(file.id for file in self.files)
@@ -65,7 +66,7 @@ class Question:
     async def weigh(self) -> None:
         """Learns how large everything is. Raises `InvalidValue` that tells of every file that cannot be sent."""
         self.tokens = estimate_tokens(self._system) + estimate_tokens(self._prompt) + 2 * TOKENS_PER_MESSAGE
-        self.tokens += sum(estimate_tokens(document) + TOKENS_PER_MESSAGE for document in self._documents)
+        self.tokens += sum(estimate_tokens(text) + TOKENS_PER_MESSAGE for text in self._documents.values())
         if not self._has_files:
             return
         mentioned = once((*self.files, *(file for turn in self._turns for file in turn.files)))
@@ -95,8 +96,8 @@ class Question:
         """For a model, with these turns before the question. Raises `InvalidValue` for a file of the question that is
         gone by now."""
         await self._read([file for turn in turns for file in turn.files] + list(self.files), info)
-        shown: set[UUID] = set()
-        messages = [ChatMessage("system", text) for text in (self._system, *self._documents)]
+        shown = set(self._documents)
+        messages = [ChatMessage("system", text) for text in (self._system, *self._documents.values())]
         for turn in turns:
             asked = self._message(turn.user, turn.files, shown, info)
             messages += (asked, ChatMessage("assistant", turn.assistant))
@@ -151,7 +152,7 @@ class Question:
 
     def _tokens_of_files(self, *, sees: bool, counted: Iterable[UUID] = ()) -> TokensOfFiles:
         """Counts each file once, and its name each time. `sees`: whether the model takes images."""
-        seen = set(counted)
+        seen = {*counted, *self._documents}
 
         def tokens(files: Sequence[FileMention]) -> int:
             total = 0
@@ -170,6 +171,7 @@ class Question:
             id_
             for id_ in dict.fromkeys(file.id for file in files)
             if id_ not in self._contents
+            and id_ not in self._documents
             and (facts := self._facts.get(id_)) is not None
             and not facts.problem
             and (not facts.is_image or self._shows_images(id_, info))

@@ -64,7 +64,7 @@ class SmartFileQuery(Tool[SmartFileQueryInput]):
                 prompt=arguments.question,
                 model=model,
                 vendor="kimi",
-                documents=(document,),
+                documents={file.id: document},
             )
         else:
             answer = await context.ask(

@@ -101,6 +101,21 @@ async def test_a_conversation_stays_with_its_kimi_model_unless_another_is_named(
         assert answered["metadata"]["model_used"] == kimi_model
 
 
+async def test_a_file_that_is_asked_about_again_is_sent_once(agent: Agent, upstream: Upstream, kimi_model: str) -> None:
+    content = f"alpha {kimi_model}"
+    file = await agent.upload("one.txt", content)
+    asked: dict[str, Any] = {"file_ids": [file["file_id"]], "model": kimi_model}
+    first = envelope(await agent("kimi_chat_with_files", prompt="Which?", **asked))
+    offer = first["continuation_offer"]["continuation_id"]
+    await agent("kimi_chat_with_files", prompt="And now?", continuation_id=offer, **asked)
+    [_, again] = upstream.requests(kimi_model)
+    assert json.dumps(again.body["messages"]).count(content) == 1
+    [_, document, question, _, _] = again.body["messages"]
+    assert document["role"] == "system"
+    assert question["content"].startswith("Which?")
+    assert "already in this conversation" in question["content"]
+
+
 async def test_a_copy_that_the_vendor_lost_is_made_anew_for_a_question(
     agent: Agent, upstream: Upstream, kimi_model: str
 ) -> None:
