@@ -1,5 +1,7 @@
 """kimi_capture_headers: what Kimi says beside an answer: limits, ids of requests, context caches."""
 
+from hashlib import sha256
+
 from pydantic import Field
 
 from exai.protocol.errors import HubError
@@ -64,4 +66,5 @@ def _context_name(arguments: KimiCaptureHeadersInput, context: ToolContext) -> s
     given = (arguments.session_id, arguments.call_key)
     if not any(given):
         return ""
-    return repr((context.caller.workspace, *given, arguments.tool_name))
+    # Its digest: it is kept with the cache token, and the caller's words may be megabytes.
+    return sha256(repr((context.caller.workspace, *given, arguments.tool_name)).encode("utf-8", "replace")).hexdigest()

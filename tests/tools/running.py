@@ -82,7 +82,7 @@ class Run:
     stages: list[str] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
 
-    async def __call__(self, tool_name: str, **arguments: Any) -> ToolAnswer:
+    async def __call__(self, tool_name: str, /, **arguments: Any) -> ToolAnswer:
         tool: Tool[Any] = TOOLS_BY_NAME[tool_name]
         return await tool.run(tool.input_model.model_validate_json(json.dumps(arguments)), self.context())
 
