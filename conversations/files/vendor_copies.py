@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import LiteralString, Protocol
 from uuid import UUID
 
+import psycopg
+
 from conversations.files.records import FileRecord
 from exai.database import Database
 from exai.protocol.errors import HubError, NotFound
@@ -114,18 +116,32 @@ class VendorCopies:
             # Also when the call is cancelled: the next one should not have to wait for the claim to end.
             await asyncio.shield(self._do(_GIVE_UP, vendor.name, record.id))
             raise
-        kept = await self._database.fetch(
-            _KEEP,
-            {"vendor": vendor.name, "file": record.id, "copy": made.id, "valid_s": self._valid_s},
-            within_s=_PATIENCE_S,
-        )
-        unwanted = kept[0][0] if kept else made.id
-        if unwanted is not None and (unwanted != made.id or not kept):
+        noting = asyncio.create_task(self._note(vendor, record, made.id))
+        try:
+            await asyncio.shield(noting)
+        except asyncio.CancelledError:
+            await asyncio.wait({noting})  # a copy that nobody knows of would stay at the vendor
+            raise
+        return made.id
+
+    async def _note(self, vendor: VendorFiles, record: FileRecord, copy_id: str) -> None:
+        """Keeps the id in the file's row; the copy that it replaces, or one that cannot be kept, is removed."""
+        try:
+            kept = await self._database.fetch(
+                _KEEP,
+                {"vendor": vendor.name, "file": record.id, "copy": copy_id, "valid_s": self._valid_s},
+                within_s=_PATIENCE_S,
+            )
+        except (HubError, psycopg.Error):
+            with suppress(HubError):
+                await vendor.delete(copy_id)
+            raise
+        unwanted = kept[0][0] if kept else copy_id
+        if unwanted is not None and (unwanted != copy_id or not kept):
             with suppress(HubError):  # an expired one the vendor may have removed by itself
                 await vendor.delete(unwanted)
         if not kept:
             raise NotFound(f"The file {record.name} has been removed.")
-        return made.id
 
     @asynccontextmanager
     async def _renewing(self, vendor: str, record: FileRecord) -> AsyncIterator[None]:

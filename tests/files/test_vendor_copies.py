@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -15,7 +15,7 @@ from conversations.files.records import FileRecord
 from conversations.files.store import FileStore
 from conversations.files.vendor_copies import VendorCopies
 from conversations.files.vendor_removal import ConfiguredVendors
-from exai.database import Database
+from exai.database import Database, DatabaseAway, Parameters
 from exai.protocol.errors import NotFound, ProviderFailed
 from exai.providers.files import VendorFiles
 from exai.providers.kimi_files import kimi_files
@@ -122,6 +122,50 @@ async def test_a_cancelled_upload_holds_nobody_up(
     upstream.behave(model)
     async with asyncio.timeout(5):
         await copies.id_at(kimi, file)
+
+
+class Pausing(Database):
+    """Stands still before the copy's id is noted. `away`: and does not get through then."""
+
+    def __init__(self, pool: Database, *, away: bool = False) -> None:
+        self.noting = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self._pool_of_all = pool
+        self._noting_away = away
+
+    async def fetch(
+        self, statement: LiteralString, parameters: Parameters = (), *, within_s: float
+    ) -> list[tuple[Any, ...]]:
+        if "RETURNING before.copy" in statement:
+            self.noting.set()
+            await self.go_on.wait()
+            if self._noting_away:
+                raise DatabaseAway
+        return await self._pool_of_all.fetch(statement, parameters, within_s=within_s)
+
+
+async def test_a_copy_is_noted_though_the_call_is_cancelled_meanwhile(
+    pool: Database, store: FileStore, kimi: VendorFiles, file: FileRecord, database: psycopg.Connection
+) -> None:
+    pausing = Pausing(pool)
+    uploading = asyncio.create_task(VendorCopies(pausing, store, valid_s=_DAY_S).id_at(kimi, file))
+    await asyncio.wait_for(pausing.noting.wait(), 5)
+    uploading.cancel()
+    await asyncio.sleep(0)
+    pausing.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await uploading
+    assert row_of(database, file)[0] == {"kimi": (await ids_at(kimi))[0]}
+
+
+async def test_a_copy_that_cannot_be_noted_is_removed_again(
+    pool: Database, store: FileStore, kimi: VendorFiles, file: FileRecord
+) -> None:
+    pausing = Pausing(pool, away=True)
+    pausing.go_on.set()
+    with pytest.raises(DatabaseAway):
+        await VendorCopies(pausing, store, valid_s=_DAY_S).id_at(kimi, file)
+    assert await ids_at(kimi) == []
 
 
 async def test_the_claim_of_a_process_that_died_is_taken_over(
