@@ -44,7 +44,7 @@ class KimiManageFiles(Tool[KimiManageFilesInput]):
         if arguments.operation == "list":
             wanted = copies
         elif arguments.operation == "delete":
-            wanted = [copy for copy in copies if arguments.file_id in (copy.id, str(copy.file_id))]
+            wanted = [copy for copy in copies if arguments.file_id in _ids(copy)]
             if not wanted:
                 raise NotFound(f"Kimi keeps no file {(arguments.file_id or '')[:100]} of this workspace.")
         else:
@@ -63,6 +63,11 @@ class KimiManageFiles(Tool[KimiManageFilesInput]):
         return json_answer(
             {**about, "dry_run": False, "removed": [_told(copy, now) for copy in removed], "failed": failed}
         )
+
+
+def _ids(copy: VendorCopy) -> tuple[str, ...]:
+    # What the hub does not know has the vendor's alone: "None" must name nothing.
+    return (copy.id,) if copy.file_id is None else (copy.id, str(copy.file_id))
 
 
 def _is_orphaned(copy: VendorCopy, now: datetime) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from exai.protocol.errors import InvalidValue
+from exai.protocol.errors import InvalidValue, NotFound
 from exai.providers.echo import Echo
 from exai.providers.registry import Registry
 from exai.tools.kimi_manage_files import MOST_FILES
@@ -59,6 +59,17 @@ async def test_what_the_hub_does_not_know_is_an_orphan_once_no_upload_can_be_abo
     )
     await manage(copies, operation="cleanup_orphaned", hub_wide=True)
     assert copies.removed == [("unused", True), ("old", True)]
+
+
+async def test_delete_takes_the_copy_of_either_id_and_never_one_that_is_not_named() -> None:
+    copies = Copies([copy("known"), copy("unknown", known=False), copy("another", known=False)])
+    for named in ("None", "", "nothing"):
+        with pytest.raises((NotFound, InvalidValue)):
+            await manage(copies, operation="delete", file_id=named, hub_wide=True)
+    assert copies.removed == []
+    await manage(copies, operation="delete", file_id="unknown", hub_wide=True)
+    await manage(copies, operation="delete", file_id=str(copies.kept[0].file_id), hub_wide=True)
+    assert copies.removed == [("unknown", True), ("known", True)]
 
 
 async def test_an_expired_copy_is_one_whose_time_is_over() -> None:
