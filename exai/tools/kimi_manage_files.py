@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from exai.protocol.errors import HubError, InvalidValue, NotFound
+from exai.protocol.errors import HubError, InvalidValue, NotFound, Unauthorized
 from exai.tools.base import Tool, ToolAnswer, json_answer
 from exai.tools.context import ToolContext
 from exai.tools.vendor_input import VendorInput
@@ -34,8 +34,7 @@ class KimiManageFiles(Tool[KimiManageFilesInput]):
 
     async def run(self, arguments: KimiManageFilesInput, context: ToolContext) -> ToolAnswer:
         if arguments.hub_wide and not context.caller.is_admin:
-            reason = "needs a client with the scope admin"
-            raise InvalidValue(f"hub_wide {reason}.", hub_wide=reason)
+            raise Unauthorized("hub_wide needs a client with the scope admin; leave it out for your own workspace.")
         if arguments.operation == "delete" and not arguments.file_id:
             raise InvalidValue("delete needs file_id.", file_id="must be given for delete")
         context.vendors.check("kimi")

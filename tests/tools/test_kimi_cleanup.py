@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from exai.protocol.errors import InvalidValue, NotFound
+from exai.protocol.errors import InvalidValue, NotFound, Unauthorized
 from exai.providers.echo import Echo
 from exai.providers.registry import Registry
 from exai.tools.kimi_manage_files import MOST_FILES
@@ -92,6 +92,6 @@ async def test_no_more_than_the_limit_is_taken_and_all_are_counted(limit: int, t
 async def test_hub_wide_is_asked_for_by_admins_only_and_never_by_itself() -> None:
     copies = Copies([])
     await manage(copies, operation="list")
-    with pytest.raises(InvalidValue, match="admin"):
+    with pytest.raises(Unauthorized, match="scope admin"):
         await manage(copies, is_admin=False, operation="list", hub_wide=True)
     assert copies.asked == [False]

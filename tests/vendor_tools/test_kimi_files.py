@@ -243,7 +243,7 @@ async def test_hub_wide_is_for_admins_who_see_what_nobody_knows(
     file = await owner.upload("a.txt", f"eta {kimi_model}")
     stray = await stray_file(upstream, f"{kimi_model}.txt")
     error = await owner.refusal("kimi_manage_files", operation="list", hub_wide=True)
-    assert (error["code"], "admin" in error["message"]) == ("VALIDATION_ERROR", True)
+    assert (error["code"], "admin" in error["message"]) == ("UNAUTHORIZED", True)
     assert (await admin.json("kimi_manage_files", operation="list"))["total"] == 0
     listed = await admin.json("kimi_manage_files", operation="list", hub_wide=True, limit=1000)
     known = {entry["vendor_file_id"]: entry["file_id"] for entry in listed["files"]}
