@@ -184,5 +184,14 @@ class Presence:
         if not connected:
             return
         valid = await still_valid(self._database, {client.id for client in connected.values()})
-        refused = [connection for connection, client in connected.items() if client not in valid]
-        await asyncio.gather(*(connection.close(UNAUTHORIZED, "unauthorized") for connection in refused))
+        good_tokens = {(client.id, client.token_hash) for client in valid}
+        await asyncio.gather(
+            # 4003 tells a program that its token is of no use any more, and not to come back.
+            *(
+                connection.close(SERVICE_RESTART, "the client was changed, connect again")
+                if (client.id, client.token_hash) in good_tokens
+                else connection.close(UNAUTHORIZED, "unauthorized")
+                for connection, client in connected.items()
+                if client not in valid
+            )
+        )

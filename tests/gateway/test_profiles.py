@@ -83,7 +83,7 @@ async def test_a_change_reaches_a_live_connection(
     async with wire(hub.ws_url, token) as connection:
         before = await _listed(connection)
         _set(database, name, **change)
-        assert (await connection.closed())[0] == 4003
+        assert await connection.closed() == (1012, "the client was changed, connect again")
     async with wire(hub.ws_url, token) as connection:
         assert await _listed(connection) == list(
             tools_of(
