@@ -227,11 +227,14 @@ def estimate_input(request: ModelRequest) -> int:
     tokens = 0
     for message in request.messages:
         tokens += estimate_tokens(message.content) + TOKENS_PER_MESSAGE + TOKENS_PER_IMAGE * len(message.images)
-        tokens += sum(estimate_tokens(call.name + call.arguments) + TOKENS_PER_MESSAGE for call in message.calls)
-        tokens += estimate_tokens(message.reasoning) if message.reasoning else 0
+        for call in message.calls:
+            tokens += estimate_tokens(call.id + call.name + call.arguments) + TOKENS_PER_MESSAGE
+        tokens += sum(estimate_tokens(text) for text in (message.reasoning, message.answers) if text)
     for tool in request.tools:
         described = tool.name + tool.description + msgspec.json.encode(tool.parameters).decode()
         tokens += estimate_tokens(described) + TOKENS_PER_MESSAGE
+    if request.tool_choice is not None:
+        tokens += estimate_tokens(msgspec.json.encode(request.tool_choice).decode())
     return tokens
 
 

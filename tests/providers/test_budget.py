@@ -4,14 +4,24 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from exai.protocol.errors import ProviderFailed
 from exai.protocol.values import Usage
-from exai.providers.base import ChatMessage, Effort, FunctionTool, ModelInfo, ModelRequest, Price
-from exai.providers.budget import MOST_OUTPUT_TOKENS, SEVERAL, TOKENS_PER_IMAGE, Budget, Charge, Spending, bounded
+from exai.providers.base import ChatMessage, Effort, FunctionCall, FunctionTool, ModelInfo, ModelRequest, Price
+from exai.providers.budget import (
+    MOST_OUTPUT_TOKENS,
+    SEVERAL,
+    TOKENS_PER_IMAGE,
+    Budget,
+    Charge,
+    Spending,
+    bounded,
+    estimate_input,
+)
 
 _REQUEST = ModelRequest("m", (ChatMessage("user", "x" * 400),))  # 101 tokens, and four for the message
 _CHEAP = ModelInfo("m", 100_000, output=1000, price=Price(input=1, output=2, cached=0.1))
@@ -103,6 +113,18 @@ async def _ask(
         if fails:
             raise ProviderFailed("gone", provider="p", retryable=True)
         asking.usage = usage
+
+
+@pytest.mark.parametrize(
+    "longer",
+    [
+        {"tool_choice": {"type": "function", "function": {"name": "x" * 4000}}},
+        {"messages": (ChatMessage("user", "x" * 400, answers="x" * 4000),)},
+        {"messages": (ChatMessage("assistant", "x" * 400, calls=(FunctionCall("x" * 4000, "f", "{}"),)),)},
+    ],
+)
+def test_whatever_a_caller_may_make_long_counts_as_input(longer: dict[str, Any]) -> None:
+    assert estimate_input(replace(_REQUEST, **longer)) >= estimate_input(_REQUEST) + 1000
 
 
 async def test_what_the_vendor_counted_is_used_and_what_exceeds_the_reservation_is_told() -> None:
