@@ -29,7 +29,13 @@ def model_of(context: ToolContext, *, vendor: str, named: str, default: str = ""
     the default, where it is still served, else the hub's choice among the vendor's. Raises `InvalidValue`."""
     context.vendors.check(vendor)
     if named.strip().lower() not in ("", AUTO):
-        served = context.registry.find(f"{vendor}/{named.strip()}") or context.registry.named(named)
+        served = context.registry.find(f"{vendor}/{named.strip()}") or context.registry.find(named)
+        if served is None:
+            there_is = ", ".join(served.info.id for served in context.registry if served.provider.name == vendor)
+            raise InvalidValue(
+                f"There is no model {named[:200]!r}. This tool asks {vendor}: {there_is}.",
+                model=f"unknown; one of {there_is}",
+            )
         if served.provider.name != vendor:
             reason = f"is {served.provider.name}'s; this tool asks {vendor}"
             raise InvalidValue(f"The model {served.info.id} {reason} (see listmodels).", model=reason)

@@ -158,6 +158,12 @@ async def test_what_is_no_message_or_function_is_refused_by_its_place(
     assert upstream.requests(kimi_model) == []
 
 
+async def test_whoever_names_an_unknown_model_is_told_of_those_that_this_tool_asks(agent: Agent) -> None:
+    error = await agent.refusal("kimi_chat_with_tools", messages="hi", model="no-such-model")
+    assert "kimi-k2-0905-preview" in error["message"]
+    assert "glm" not in error["message"]
+
+
 async def test_messages_beyond_the_models_context_are_refused(
     agent: Agent, upstream: Upstream, kimi_model: str
 ) -> None:
