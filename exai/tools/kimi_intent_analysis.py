@@ -59,7 +59,7 @@ class KimiIntentAnalysis(Tool[KimiIntentAnalysisInput]):
         intent = _read(answer)
         recommended = context.registry.find(intent.recommended_model)
         if recommended is None:
-            intent.recommended_model = "auto"
+            intent.recommended_model = intent.recommended_provider = "auto"
         else:
             intent.recommended_model, intent.recommended_provider = recommended.info.id, recommended.provider.name
         told = plain_json({**msgspec.to_builtins(intent), "analysed_by": served.qualified_name})

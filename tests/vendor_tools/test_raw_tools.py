@@ -280,7 +280,7 @@ async def test_an_intent_is_sorted_by_kimi_among_the_models_that_there_are(agent
     assert "tools" not in request.body
     defaults.behave("kimi-k2-0905-preview", text=json.dumps({**INTENT, "recommended_model": "gpt-9"}))
     unknown = await agent.plain("kimi_intent_analysis", prompt="Is CVE-2 bad?")
-    assert unknown["recommended_model"] == "auto"
+    assert (unknown["recommended_model"], unknown["recommended_provider"]) == ("auto", "auto")
     assert "tools" in defaults.requests("kimi-k2-0905-preview")[-1].body
 
 
