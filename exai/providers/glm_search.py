@@ -51,7 +51,7 @@ class GlmSearch:
         query = query.strip()
         if not query or len(query) > LONGEST_QUERY:
             raise InvalidValue(
-                f"A search needs 1 to {LONGEST_QUERY} characters.", query=f"1 to {LONGEST_QUERY} characters"
+                f"A search needs 1 to {LONGEST_QUERY} characters.", search_query=f"1 to {LONGEST_QUERY} characters"
             )
         if not 1 <= count <= MOST_RESULTS:
             raise InvalidValue(f"A search gives 1 to {MOST_RESULTS} pages.", count=f"1 to {MOST_RESULTS}")
