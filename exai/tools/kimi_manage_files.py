@@ -48,7 +48,8 @@ class KimiManageFiles(Tool[KimiManageFilesInput]):
                 raise NotFound(f"Kimi keeps no file {(arguments.file_id or '')[:100]} of this workspace.")
         else:
             wanted = [copy for copy in copies if _TO_CLEAN[arguments.operation](copy, now)]
-        taken = wanted[: max(0, min(arguments.limit, MOST_FILES))]
+        # What is named is deleted, whatever the limit: an answer of success that removed nothing would mislead.
+        taken = wanted if arguments.operation == "delete" else wanted[: max(0, min(arguments.limit, MOST_FILES))]
         about = {
             "operation": arguments.operation,
             "scope": "hub" if arguments.hub_wide else "workspace",
