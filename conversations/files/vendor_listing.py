@@ -26,12 +26,17 @@ WHERE provider_file_ids ->> %s IS NOT NULL AND (%s::text IS NULL OR workspace = 
 ORDER BY created_at DESC, id LIMIT %s
 """
 )
-_NAMED: LiteralString = (
-    _SELECT
-    + """
-WHERE (id = ANY(%s) OR provider_file_ids ->> %s = ANY(%s)) AND (%s::text IS NULL OR workspace = %s)
-"""
-)
+# Two ways, for no index knows the vendors' ids: where only the hub's are named, no other file is looked at.
+NAMED_FILES: LiteralString = """
+{select}
+WHERE id IN (
+    SELECT unnest(%s::uuid[])
+    UNION ALL
+    SELECT f.id FROM files f
+    WHERE cardinality(%s::text[]) > 0 AND f.provider_file_ids ->> %s = ANY(%s::text[])
+      AND (%s::text IS NULL OR f.workspace = %s)
+) AND (%s::text IS NULL OR workspace = %s)
+""".replace("{select}", _SELECT)
 
 
 class CopiedFile(msgspec.Struct, frozen=True):
@@ -61,8 +66,17 @@ async def named_files(
     within_s: float,
 ) -> Sequence[CopiedFile]:
     """The files of these ids, and those whose copies have these ids at the vendor. `workspace` None: of all."""
-    parameters = (vendor, vendor, list(ids), vendor, list(copy_ids), workspace, workspace)
-    return [_of_row(row) for row in await database.fetch(_NAMED, parameters, within_s=within_s)]
+    parameters = naming(vendor=vendor, ids=ids, copy_ids=copy_ids, workspace=workspace)
+    return [_of_row(row) for row in await database.fetch(NAMED_FILES, parameters, within_s=within_s)]
+
+
+def naming(
+    *, vendor: str, ids: Collection[UUID], copy_ids: Collection[str], workspace: str | None
+) -> tuple[object, ...]:
+    """The parameters of `NAMED_FILES`."""
+    copies = list(copy_ids)
+    of_workspace = (workspace, workspace)
+    return (vendor, vendor, list(ids), copies, vendor, copies, *of_workspace, *of_workspace)
 
 
 def _of_row(row: tuple[Any, ...]) -> CopiedFile:
