@@ -260,6 +260,8 @@ async def test_json_that_the_expert_shows_in_passing_is_no_status(
         '{"status": ["no_bug_found"]}',
         "[1]",
         "```\n```",
+        '{"status": "no_bug_found", "summary": "\\ud83d"}',  # half of a character: nobody could be sent that
+        '{"status": "no_bug_found", "n": NaN}',
     ):
         upstream.behave(model, text=text)
         answer = await conversation("debug", 1, of=1)

@@ -130,7 +130,7 @@ def _understood(text: str, statuses: frozenset[str]) -> tuple[str, dict[str, Any
     """A JSON object that ends the answer, fenced or not, may carry one of the statuses; all else is the analysis."""
     before, found = _json_at_the_end(text.strip())
     try:
-        told = json.loads(found)
+        told = msgspec.json.decode(found)  # which refuses what could not be sent on: lone surrogates, NaN
     except (ValueError, RecursionError):
         told = None
     if not isinstance(told, dict) or not isinstance(told.get("status"), str) or told["status"] not in statuses:
