@@ -184,6 +184,12 @@ async def test_going_back_where_there_is_nothing_or_to_another_number_is_refused
     assert "step_number 1" in (await refused(conversation, 2, backtrack_from_step=1)).message
 
 
+async def test_going_back_without_naming_the_conversation_is_refused_by_what_is_missing(
+    conversation: Conversation,
+) -> None:
+    assert "continuation_id" in (await refused(conversation, 2, backtrack_from_step=2)).message
+
+
 async def test_a_complete_run_is_followed_by_a_new_one_that_knows_nothing_of_it(
     conversation: Conversation, upstream: Upstream, model: str
 ) -> None:

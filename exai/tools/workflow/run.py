@@ -59,7 +59,7 @@ def check_order(
     """That a step may come now. `continues`: it names a conversation. `reopens`: it may follow the last one. Raises
     `InvalidValue` that says which step may come, and the `other_way` to replace one, with its `{number}`."""
     if backtrack is not None:
-        _check_backtrack(run, number=number, backtrack=backtrack)
+        _check_backtrack(run, number=number, backtrack=backtrack, continues=continues)
     elif run.steps and (reopens or not run.is_over):
         _check_next(run, number, other_way)
     elif number != 1:
@@ -88,11 +88,12 @@ def _check_next(run: Run, number: int, other_way: str) -> None:
     raise _wrong(f"{run.tool} is at step {last}: the next step_number is {last + 1}.", f"must be {last + 1}")
 
 
-def _check_backtrack(run: Run, *, number: int, backtrack: int) -> None:
+def _check_backtrack(run: Run, *, number: int, backtrack: int, continues: bool) -> None:
     if backtrack > run.last_number:
         there = f"it is at step {run.last_number}" if run.steps else "it has no steps yet"
+        hint = "" if continues else " Pass the continuation_id that step 1 was answered with."
         raise InvalidValue(
-            f"{run.tool} cannot go back to step {backtrack}: {there}.", backtrack_from_step="no such step"
+            f"{run.tool} cannot go back to step {backtrack}: {there}.{hint}", backtrack_from_step="no such step"
         )
     if number != backtrack:
         raise _wrong(
