@@ -15,6 +15,7 @@ from exai.tools.workflow.requests import REQUESTS
 from exai.tools.workflow.tool import WorkflowTool
 from tests.tools.conftest import MakeRegistry
 from tests.tools.files_in_memory import FilesInMemory
+from tests.tools.running import Agent, Run
 from tests.tools.test_chat import sent_messages
 from tests.tools.test_contract import CONTRACT
 from tests.tools.workflow_rig import Conversation
@@ -170,6 +171,23 @@ async def test_pending_tests_are_asked_for_by_chat_in_the_same_conversation(
     assert answer.fields["next_call"]["tool"] == "chat"
     assert answer.fields["next_call"]["arguments"]["continuation_id"] == "the-conversation"
     assert answer.fields["expert_analysis"]["pending_tests"] == ["b"]
+
+
+async def test_an_agent_is_not_told_to_call_what_it_may_not(
+    serving: MakeRegistry, upstream: Upstream, model: str
+) -> None:
+    upstream.behave(model, text='{"status": "full_codereview_required", "reason": "because"}')
+    run = Run(serving(ModelInfo(model, 50_000)), caller=Agent(tool_names=("analyze",)))
+    step: dict[str, Any] = {
+        "step": "Look.",
+        "step_number": 1,
+        "total_steps": 1,
+        "next_step_required": False,
+        "findings": "All.",
+    }
+    answer = await run("analyze", **step)
+    assert answer.status == "full_codereview_required"
+    assert "next_call" not in answer.fields
 
 
 @pytest.mark.parametrize("status", [status for status, request in REQUESTS.items() if request.tool])

@@ -166,7 +166,7 @@ class WorkflowTool(Tool[Input]):
                 step = replace(step, is_last=False, total=step.number + 1)
                 fields |= {**self._place(step, context), f"{self.name}_complete": False}
                 fields["next_call"] = self._next_call(step, context, told)
-            elif request.tool:
+            elif request.tool in context.caller.tool_names:
                 arguments_there = {**request.arguments, "continuation_id": context.continuation_id}
                 fields["next_call"] = {"tool": request.tool, "arguments": arguments_there}
         return self._with_opinion(opinion, step, fields)
