@@ -124,6 +124,7 @@ class Consensus(Tool[ConsensusInput]):
             "total_steps": number,
             "next_step_required": False,
             "continuation_id": context.continuation_id,
+            **arguments.asking,
         }
         return ToolAnswer(
             content=message,

@@ -180,7 +180,7 @@ async def test_a_caller_may_read_the_answers_before_the_synthesis(panel: Panel) 
     assert first.status == "pause_for_consensus"
     assert len(first.fields["model_responses"]) == 3
     call = first.fields["next_call"]["arguments"]
-    assert (call["step_number"], call["next_step_required"]) == (2, False)
+    assert (call["step_number"], call["next_step_required"], call["model"]) == (2, False, panel.judge)
     assert panel.sent(panel.judge) == []
     last = await panel(call["step_number"], step="Now I think", findings="rather not.", models=None)
     [[_, user]] = panel.sent(panel.judge)

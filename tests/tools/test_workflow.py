@@ -284,3 +284,30 @@ async def test_what_a_later_step_leaves_out_stays_as_it_was_told(
     assert "review_type: security" in asked
     assert "focus_on: the lexer" in asked
     assert "the parser" not in asked
+
+
+async def test_the_next_call_asks_the_expert_as_the_step_said(conversation: Conversation, model: str) -> None:
+    asking: dict[str, Any] = {
+        "model": model,
+        "temperature": 0.2,
+        "thinking_mode": "low",
+        "use_websearch": False,
+        "use_assistant_model": False,
+    }
+    answer = await conversation("debug", 1, **asking)
+    assert answer.fields["next_call"]["arguments"].items() >= asking.items()
+
+
+async def test_a_model_that_there_is_not_is_refused_in_the_first_step(conversation: Conversation) -> None:
+    refusal = await refused(conversation, 1, model="no-such-model")
+    assert "There is no model" in refusal.message
+
+
+async def test_a_run_that_goes_on_takes_the_model_that_the_agent_named_first(
+    serving: MakeRegistry, upstream: Upstream, model: str
+) -> None:
+    conversation = Conversation(serving(ModelInfo(f"{model}-other", 50_000), ModelInfo(model, 50_000)))
+    first = await conversation("debug", 1, of=2, model=model)
+    arguments = first.fields["next_call"]["arguments"]
+    answer = await conversation("debug", 2, of=2, **arguments)
+    assert answer.model == model

@@ -16,6 +16,8 @@ Confidence = Literal["exploring", "low", "medium", "high", "very_high", "almost_
 Number = Annotated[int, Field(ge=1)]
 Words = Annotated[list[str], Field(fail_fast=True)]
 
+_ASKING = {"use_assistant_model", "model", "temperature", "thinking_mode", "use_websearch"}
+
 
 class StepInput(ToolInput):
     step: str = Field(description="What you do now; in step 1 the task")
@@ -28,6 +30,11 @@ class StepInput(ToolInput):
     @property
     def conversation_to_continue(self) -> str | None:
         return self.continuation_id
+
+    @property
+    def asking(self) -> dict[str, Any]:
+        """Whether and how the expert is to be asked, as far as the caller said: the next step has to say it again."""
+        return self.model_dump(include=_ASKING, exclude_none=True, exclude_unset=True)
 
 
 class FindingsInput(ToolInput):

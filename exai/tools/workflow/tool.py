@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from exai.protocol.errors import InvalidValue
 from exai.protocol.values import FileMention, Turn
+from exai.providers.registry import AUTO
 from exai.tools.base import Tool, ToolAnswer
 from exai.tools.context import ToolContext
 from exai.tools.prompts import prompt
@@ -15,7 +16,7 @@ from exai.tools.steps import Step
 from exai.tools.workflow.expert import Opinion, Report, ask_expert
 from exai.tools.workflow.gathered import Gathered
 from exai.tools.workflow.guidance import Guidance
-from exai.tools.workflow.input import InvestigationInput, StepInput
+from exai.tools.workflow.input import InvestigationInput, ModelInput, StepInput
 from exai.tools.workflow.requests import REQUESTS
 from exai.tools.workflow.run import Run, check_order, run_of
 
@@ -47,6 +48,7 @@ class WorkflowTool(Tool[Input]):
 
     async def run(self, arguments: Input, context: ToolContext) -> ToolAnswer:
         _check_words(arguments)
+        self._check_model(arguments, context)
         run = run_of(self.name, context.steps)
         backtrack = getattr(arguments, "backtrack_from_step", None)
         check_order(
@@ -62,7 +64,7 @@ class WorkflowTool(Tool[Input]):
         self.check(step, run)
         run = run.with_step(step)
         if not step.is_last:
-            return self._go_on(run, step, context)
+            return self._go_on(run, step, arguments, context)
         return await self._finish(run, step, arguments, context)
 
     def check(self, step: Step, run: Run) -> None:
@@ -121,7 +123,7 @@ class WorkflowTool(Tool[Input]):
             details={name: value for name, value in given.items() if name not in _GENERAL},
         )
 
-    def _go_on(self, run: Run, step: Step, context: ToolContext) -> ToolAnswer:
+    def _go_on(self, run: Run, step: Step, arguments: Input, context: ToolContext) -> ToolAnswer:
         gathered, told = Gathered.of(run), run.told
         message = self.message(run, gathered, told)
         return ToolAnswer(
@@ -130,7 +132,7 @@ class WorkflowTool(Tool[Input]):
             step=step,
             fields={
                 **self._place(step, context),
-                "next_call": self._next_call(step, context, told),
+                "next_call": self._next_call(step, arguments, context, told),
                 "message": message,
                 f"{self.name}_status": self.progress(run, gathered, told),
             },
@@ -165,7 +167,7 @@ class WorkflowTool(Tool[Input]):
             if request.keeps_open:
                 step = replace(step, is_last=False, total=step.number + 1)
                 fields |= {**self._place(step, context), f"{self.name}_complete": False}
-                fields["next_call"] = self._next_call(step, context, told)
+                fields["next_call"] = self._next_call(step, arguments, context, told)
             elif request.tool in context.caller.tool_names:
                 arguments_there = {**request.arguments, "continuation_id": context.continuation_id}
                 fields["next_call"] = {"tool": request.tool, "arguments": arguments_there}
@@ -197,6 +199,12 @@ class WorkflowTool(Tool[Input]):
             fields={**fields, "expert_analysis": opinion.analysis},
         )
 
+    def _check_model(self, arguments: Input, context: ToolContext) -> None:
+        """Now, and not only once all steps are done. Raises `InvalidValue`."""
+        model = arguments.model if self.asks_expert and isinstance(arguments, ModelInput) else None
+        if model is not None and model.strip().lower() not in ("", AUTO):
+            context.registry.named(model)
+
     def _why_no_expert(self, arguments: Input) -> str:
         if not self.asks_expert:
             return "This tool asks no model."
@@ -214,9 +222,9 @@ class WorkflowTool(Tool[Input]):
             "continuation_id": context.continuation_id,
         }
 
-    def _next_call(self, step: Step, context: ToolContext, told: Mapping[str, Any]) -> dict[str, Any]:
+    def _next_call(self, step: Step, arguments: Input, context: ToolContext, told: Mapping[str, Any]) -> dict[str, Any]:
         number = step.number + 1
-        arguments = {
+        given = {
             "step": "…",
             "step_number": number,
             "total_steps": max(step.total, number),
@@ -224,8 +232,9 @@ class WorkflowTool(Tool[Input]):
             "continuation_id": context.continuation_id,
             **({"findings": "…"} if "findings" in self.input_model.model_fields else {}),
             **self.needed_again(told),
+            **(arguments.asking if self.asks_expert else {}),
         }
-        return {"tool": self.name, "arguments": arguments}
+        return {"tool": self.name, "arguments": given}
 
 
 def _check_words(arguments: StepInput) -> None:
