@@ -86,6 +86,41 @@ async def test_a_run_of_five_steps_goes_back_across_processes_and_a_restart(
     assert (messages, steps) == (2, 7)
 
 
+async def test_a_step_that_is_repeated_resumed_or_asked_again_is_taken_once(
+    hub: RunningHub,
+    other_hub: RunningHub,
+    token: str,
+    upstream: Upstream,
+    model: str,
+    database: psycopg.Connection,
+) -> None:
+    def step(number: int, of: int, **given: Any) -> Frame:
+        arguments = {"step": model, "step_number": number, "total_steps": of, "next_step_required": number < of}
+        return {**arguments, "findings": "It hangs.", "model": model, **given}
+
+    async with wire(hub.ws_url, token) as connection:
+        first = (await connection.call("debug", step(1, 2), f"{model}-1"))[-1]
+    chosen = {"continuation_id": envelope(first)["continuation_id"]}
+    async with wire(other_hub.ws_url, token) as connection:
+        repeated = (await connection.call("debug", step(1, 2), f"{model}-1"))[-1]
+        assert envelope(repeated) == envelope(first)
+        upstream.behave(model, text="The cause.", delay_s=0.5)
+        await connection.start("debug", step(2, 2, **chosen), f"{model}-2")
+        await connection.until("progress", f"{model}-2")
+    async with wire(hub.ws_url, token) as connection:
+        # Lost in the middle: the same step under another id goes on with the call that runs.
+        again = (await connection.call("debug", step(2, 2, **chosen), f"{model}-3"))[-1]
+        await connection.send({"op": "resume", "request_id": f"{model}-2", "after": -1})
+        resumed = (await connection.until("call_tool_res", f"{model}-2"))[-1]
+    assert envelope(again) == envelope(resumed)
+    assert envelope(again)["content"] == "The cause."
+    assert len(upstream.requests(model)) == 1
+    kept = database.execute(
+        "SELECT count(DISTINCT conversation_id), count(*) FROM workflow_steps WHERE content ->> 'text' = %s", (model,)
+    ).fetchone()
+    assert kept == (1, 2)
+
+
 async def test_another_tool_goes_on_with_what_the_expert_said(
     hub: RunningHub, token: str, upstream: Upstream, model: str
 ) -> None:
