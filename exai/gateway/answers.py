@@ -47,7 +47,8 @@ def success(
             },
             continuation_offer=offer,
         )
-        text = _encoder.encode({**answer.fields, **asdict(envelope)}).decode()
+        fields = answer.fields if stored else _without_way_on(answer.fields)
+        text = _encoder.encode({**fields, **asdict(envelope)}).decode()
     metadata: dict[str, Any] = {"latency_metrics": latency, **unstored}
     if answer.model:
         metadata["usage"] = usage
@@ -87,6 +88,12 @@ def usage_metadata(usage: Usage, cost: Decimal | None) -> dict[str, Any]:
         "reasoning_tokens": usage.reasoning_tokens,
         "cost": None if cost is None else float(cost),
     }
+
+
+def _without_way_on(fields: dict[str, Any]) -> dict[str, Any]:
+    """Of a step that is not kept: there is nothing to go on from."""
+    fields = {name: value for name, value in fields.items() if name != "next_call"}
+    return {**fields, "continuation_id": None} if "continuation_id" in fields else fields
 
 
 def _body(error: HubError) -> ErrorBody:

@@ -241,6 +241,26 @@ async def test_a_turn_that_the_database_refuses_costs_the_storing_but_not_the_an
     assert database.execute("SELECT status, model FROM tool_calls").fetchall() == [("succeeded", model)]
 
 
+async def test_an_expert_s_answer_that_is_not_stored_tells_nobody_to_go_on_from_there(
+    own_database: tuple[dict[str, str], str, psycopg.Connection], upstream: Upstream, model: str
+) -> None:
+    environment, _, database = own_database
+    upstream.behave(model, text='{"status": "files_required_to_continue", "files_needed": ["lock.py"]}')
+    step = {"step": "poison", "step_number": 1, "findings": "It hangs.", "model": model}
+    with RunningHub(environment) as hub:
+        async with wire(hub.ws_url, _client_in(database)) as connection:
+            database.execute("ALTER TABLE workflow_steps ADD CONSTRAINT refuses CHECK (content ->> 'text' <> 'poison')")
+            paid = {**step, "total_steps": 1, "next_step_required": False}
+            result = (await connection.call("debug", paid, "paid"))[-1]
+            unpaid = {**step, "total_steps": 2, "next_step_required": True}
+            refused = (await connection.call("debug", unpaid, "unpaid"))[-1]
+    answer = envelope(result)
+    assert (answer["status"], answer["metadata"]["stored"]) == ("files_required_to_continue", False)
+    assert answer["continuation_id"] is None
+    assert "next_call" not in answer
+    assert refused["error"]["code"] == "SERVICE_UNAVAILABLE"
+
+
 async def test_rotate_token_with_the_database_away_is_answered(
     own_database: tuple[dict[str, str], str, psycopg.Connection],
 ) -> None:
