@@ -1,5 +1,6 @@
 """What stands on the page of one conversation in the admin."""
 
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.http import HttpRequest
@@ -9,9 +10,11 @@ from conversations.exporting import cost_words
 from conversations.facts import conversation_calls, conversation_facts
 from conversations.models import Conversation, ConversationDetails, ToolCall
 from conversations.selectors import BEYOND, StoredMessage, get_conversation_messages
+from conversations.steps import StoredStep, get_newest_steps, step_text, step_title
 
 _MESSAGES = 40
 _CALLS = 20
+_STEPS = 20
 _FOLDED_FROM = 3_000  # characters
 _GLIMPSE = 400
 _MOST_SHOWN = 200_000  # the export has all
@@ -33,12 +36,22 @@ class ShownMessage(NamedTuple):
     cost: str
 
 
+class ShownStep(NamedTuple):
+    """`text` as long as the page shows it; `left_out`: how many characters follow."""
+
+    title: str
+    text: str
+    left_out: int
+    created_at: datetime
+
+
 def conversation_context(request: HttpRequest, conversation: Conversation) -> dict[str, Any]:
     """`?before=` or `?after=` a position; what is no number counts as absent."""
     before, after = _position(request, "before"), _position(request, "after")
     page = get_conversation_messages(conversation, before=before, after=after, limit=_MESSAGES)
     facts = conversation_facts(conversation)
     calls = list(conversation_calls(conversation)[: _CALLS + 1])
+    steps = get_newest_steps(conversation.pk, limit=_STEPS)
     last = page[-1].position if page else 0
     return {
         "conversation": conversation,
@@ -49,6 +62,8 @@ def conversation_context(request: HttpRequest, conversation: Conversation) -> di
         "messages_shown": _shown(conversation, page),
         "older": page[0].position if page and page[0].position else None,
         "newer": last if page and last + 1 < facts.messages else None,
+        "steps": [_shown_step(stored) for stored in steps],
+        "earlier_steps": steps[0].position if steps else 0,
         "files": [(file, file_url(str(file.id))) for file in facts.files],
         "calls": calls[:_CALLS],
         "more_calls": len(calls) > _CALLS,
@@ -88,6 +103,11 @@ def _one(message: StoredMessage, calls: dict[str, ToolCall]) -> ShownMessage:
         call=call,
         cost="" if answered is None else "cost unknown" if answered.cost is None else f"${answered.cost:,.6f}",
     )
+
+
+def _shown_step(stored: StoredStep) -> ShownStep:
+    text = step_text(stored.step)
+    return ShownStep(step_title(stored), text[:_FOLDED_FROM], max(0, len(text) - _FOLDED_FROM), stored.created_at)
 
 
 def _source(details: ConversationDetails, workspace: str) -> Conversation | None:

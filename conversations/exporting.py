@@ -9,11 +9,13 @@ JSON, schema `exai.conversation/1`, times in ISO 8601, money in US dollars as de
      "files": [{"id", "name", "mime_type", "size_bytes", "added_at"}, …],
      "messages": [{"position", "role", "content", "reasoning", "model", "provider", "tokens", "tool", "call_id",
                    "files": [{"id", "name"}, …], "created_at"}, …],
+     "steps": [{"position", "tool", "call_id", "created_at", "step": {…}}, …],
      "calls": [{"id", "tool", "client", "status", "error_code", "error_message", "model", "provider", "input_tokens",
                 "cached_tokens", "reasoning_tokens", "output_tokens", "estimated_tokens", "cost", "estimated_cost",
                 "cached", "queue_ms", "provider_ms", "total_ms", "started_at", "ended_at"}, …]}
 
-Messages are oldest first, calls newest first. Tokens of clients and keys of vendors are in neither.
+Messages and workflow steps (exai.tools.steps) are oldest first, calls newest first. Tokens of clients and keys of
+vendors are in neither.
 """
 
 import re
@@ -28,6 +30,7 @@ from django.utils import timezone
 from conversations.facts import Facts, conversation_facts, every_page_of_calls
 from conversations.models import Conversation
 from conversations.selectors import StoredMessage, every_page
+from conversations.steps import StoredStep, every_page_of_steps, step_fields, step_text, step_title
 from conversations.usage import UsageSum
 
 SCHEMA = "exai.conversation/1"
@@ -73,6 +76,8 @@ def _markdown(conversation: Conversation) -> Iterator[str]:
     yield _head(facts)
     for page in every_page(conversation.pk):
         yield "".join(map(_message, page))
+    for steps in every_page_of_steps(conversation.pk):
+        yield "".join(map(_step, steps))
 
 
 def _head(facts: Facts) -> str:
@@ -87,6 +92,7 @@ def _head(facts: Facts) -> str:
         f"- Begun: {_time(conversation.created_at)}",
         f"- Last used: {_time(conversation.updated_at)}",
         f"- Turns: {facts.turns}",
+        *([f"- Workflow steps: {facts.steps}"] if facts.steps else []),
         f"- Tokens: {usage.tokens:,}",
         f"- Cost: {cost_words(usage)}",
     ]
@@ -110,6 +116,11 @@ def _message(message: StoredMessage) -> str:
         parts.append(f"\n<details><summary>Reasoning</summary>\n\n{folded}\n</details>\n")
     parts.append("\n" + _fenced(message.content))
     return "".join(parts)
+
+
+def _step(stored: StoredStep) -> str:
+    head = f"\n## {_plain(step_title(stored))}\n\n{_time(stored.created_at)}\n\n"
+    return head + _fenced(step_text(stored.step))
 
 
 def _fenced(text: str) -> str:
@@ -141,6 +152,8 @@ def _json(conversation: Conversation) -> Iterator[str]:
     yield f'"conversation":{_encoded(about)},"files":{_encoded([file._asdict() for file in facts.files])},'
     yield '"messages":['
     yield from _listed(map(message_fields, page) for page in every_page(conversation.pk))
+    yield '],"steps":['
+    yield from _listed(map(step_fields, page) for page in every_page_of_steps(conversation.pk))
     yield '],"calls":['
     yield from _listed(map(_call, page) for page in every_page_of_calls(conversation, _CALL_FIELDS))
     yield "]}\n"

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from conversations.models import Conversation, ConversationFile, Message, ToolCall
+from conversations.models import Conversation, ConversationFile, Message, ToolCall, WorkflowStep
 from conversations.usage import UsageSum, usage_of_conversation
 
 MOST_FILES = 1_000
@@ -28,6 +28,7 @@ class Facts(NamedTuple):
     conversation: Conversation
     turns: int
     messages: int
+    steps: int
     usage: UsageSum
     files: list[LinkedFile]
 
@@ -35,10 +36,12 @@ class Facts(NamedTuple):
 def conversation_facts(conversation: Conversation) -> Facts:
     last = Message.objects.filter(conversation=conversation).order_by("-position").values_list("position", flat=True)
     messages = next((position + 1 for position in last[:1]), 0)
+    steps = WorkflowStep.objects.filter(conversation=conversation).order_by("-position")
     return Facts(
         conversation,
         turns=messages // 2,
         messages=messages,
+        steps=next((position + 1 for position in steps.values_list("position", flat=True)[:1]), 0),
         usage=usage_of_conversation(conversation.pk),
         files=conversation_files(conversation),
     )

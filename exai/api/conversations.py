@@ -16,6 +16,7 @@ from conversations.searching import MOST_A_PAGE as MOST_HITS
 from conversations.searching import search
 from conversations.selectors import BEYOND, MOST_A_PAGE, StoredMessage, get_conversation_messages
 from conversations.services import conversation_delete, conversation_rename, conversation_restore
+from conversations.steps import get_newest_steps, step_fields
 from exai.api.answers import json_answer
 from exai.api.parameters import body_of, moment, query_of, whole_number
 from exai.gateway.authentication import AuthenticatedClient
@@ -25,6 +26,7 @@ from exai.settings.hub import hub_settings
 
 _LIST_PARAMETERS = ("q", "limit", "after", "client", "model", "since", "bin")
 _CALLS_SHOWN = 50
+_STEPS_SHOWN = 50
 
 
 def listed(request: HttpRequest, client: AuthenticatedClient) -> HttpResponse:
@@ -48,7 +50,7 @@ def listed(request: HttpRequest, client: AuthenticatedClient) -> HttpResponse:
 
 
 def shown(request: HttpRequest, client: AuthenticatedClient, continuation_id: str) -> HttpResponse:
-    """Facts, the newest page of messages, and the newest calls."""
+    """Facts, the newest page of messages, the newest workflow steps, and the newest calls."""
     query_of(request, ())
     return _shown(_one(client, continuation_id))
 
@@ -151,7 +153,8 @@ def _shown(conversation: Conversation, *, status: int = 200) -> HttpResponse:
     facts = conversation_facts(conversation)
     page = get_conversation_messages(conversation)
     calls = [_call(call) for call in conversation_calls(conversation)[:_CALLS_SHOWN]]
-    return json_answer({**_facts(facts), **_page(conversation, page), "calls": calls}, status=status)
+    steps = [step_fields(step) for step in get_newest_steps(conversation.pk, limit=_STEPS_SHOWN)]
+    return json_answer({**_facts(facts), **_page(conversation, page), "steps": steps, "calls": calls}, status=status)
 
 
 def _facts(facts: Facts) -> dict[str, Any]:
@@ -165,6 +168,7 @@ def _facts(facts: Facts) -> dict[str, Any]:
         "created_at": conversation.created_at,
         "updated_at": conversation.updated_at,
         "turns": facts.turns,
+        "workflow_steps": facts.steps,
         "tokens": usage.tokens,
         "cost_usd": usage.known_cost if usage.used else None,
         "calls_of_unknown_cost": usage.unpriced,

@@ -69,6 +69,20 @@ def test_conversations_are_listed_shown_and_found(hub: RunningHub, token: str, m
     assert hit["snippet"] == [{"text": "Needle", "match": True}, {"text": " one", "match": False}]
 
 
+def test_a_conversation_shows_its_workflow_steps(hub: RunningHub, token: str, mine: ApiCaller) -> None:
+    step = {"step": "It hangs.", "step_number": 1, "total_steps": 2, "next_step_required": True, "findings": "A lock."}
+
+    async def take() -> Frame:
+        async with wire(hub.ws_url, token) as connection:
+            return envelope((await connection.call("debug", step, str(uuid.uuid4())))[-1])
+
+    id_ = asyncio.run(take())["continuation_id"]
+    shown = mine.get(f"{_LIST}{id_}/").json
+    assert (shown["title"], shown["turns"], shown["workflow_steps"], shown["messages"]) == ("It hangs.", 0, 1, [])
+    [kept] = shown["steps"]
+    assert (kept["tool"], kept["step"]["findings"]) == ("debug", "A lock.")
+
+
 def test_pages_lead_on(hub: RunningHub, token: str, mine: ApiCaller) -> None:
     ids = [_talk(hub, token, f"Needle {number}") for number in range(3)]
     seen, after = [], ""

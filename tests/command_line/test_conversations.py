@@ -12,7 +12,8 @@ from conversations.models import Conversation
 from exai.access import client_create
 from exai.models import ApiClient
 from exai.settings.hub import parse
-from tests.conversations.said import said
+from exai.tools.steps import Step
+from tests.conversations.said import said, step_taken
 
 pytestmark = pytest.mark.django_db
 
@@ -60,6 +61,27 @@ def test_conversations_are_listed_found_and_shown(talk: Conversation) -> None:
     assert "It opens." in _run("show", _id(talk)[:8], "--workspace", "agent", "--before", "2")
     assert _json("show", _id(talk), "--all-workspaces")["messages"][1]["content"] == "It opens."
     assert _json("search", "opens", "--workspace", "agent")["hits"][0]["continuation_id"] == _id(talk)
+
+
+def test_a_conversation_of_steps_alone_is_shown_and_exported(agent: ApiClient) -> None:
+    conversation = said(agent, title="It hangs")
+    for number in (1, 2):
+        step_taken(
+            conversation, "debug", Step(number=number, total=3, text=f"Look {number}", findings=f"```\nFound {number}")
+        )
+    shown = _run("show", _id(conversation), "--workspace", "agent", "--limit", "1")
+    assert "(1 earlier workflow steps are in the export)" in shown
+    assert "debug, step 2 of 3" in shown
+    assert "Found 2" in shown
+    assert "Found 1" not in shown
+    facts = _json("show", _id(conversation), "--workspace", "agent")
+    assert (facts["turns"], facts["workflow_steps"]) == (0, 2)
+    assert facts["steps"][1]["step"]["findings"] == "```\nFound 2"
+    markdown = _run("export", _id(conversation), "--workspace", "agent", "--format", "markdown")
+    assert markdown.count("````markdown\nLook ") == 2
+    document = json.loads(_run("export", _id(conversation), "--workspace", "agent", "--format", "json"))
+    assert [kept["step"]["text"] for kept in document["steps"]] == ["Look 1", "Look 2"]
+    assert {kept["tool"] for kept in document["steps"]} == {"debug"}
 
 
 def test_pages_of_the_list_lead_on(agent: ApiClient) -> None:

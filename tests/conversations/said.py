@@ -1,13 +1,16 @@
 """Conversations as the hot path leaves them, in the tests' own database."""
 
+import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from django.utils import timezone
 
-from conversations.models import Conversation, Message, Role
+from conversations.models import Conversation, Message, Role, WorkflowStep
 from exai.models import ApiClient
+from exai.tools.steps import Step
 
 
 def said(
@@ -35,4 +38,14 @@ def go_on(conversation: Conversation, texts: Sequence[str], **metadata: Any) -> 
             idempotency_key=str(position),
         )
         for position, text in enumerate(texts, begin)
+    )
+
+
+def step_taken(conversation: Conversation, tool: str, step: Step) -> None:
+    WorkflowStep.objects.create(
+        conversation=conversation,
+        position=conversation.steps.count(),
+        tool=tool,
+        content=msgspec.to_builtins(step),
+        call_id=uuid.uuid4(),
     )

@@ -126,6 +126,29 @@ def test_a_conversation_reads_as_a_thread_and_nothing_of_it_is_obeyed(operator: 
     assert "p/m" in page
 
 
+def test_a_conversation_of_workflow_steps_alone_shows_them(
+    operator: Browser, say: Say, database: psycopg.Connection
+) -> None:
+    id_ = say(title=f"It hangs {uuid.uuid4().hex}")
+    for position in range(22):
+        step = {"number": position + 1, "total": 30, "text": f"Look {position}", "findings": "<b>" + "x" * 3_000}
+        database.execute(
+            "INSERT INTO workflow_steps (conversation_id, position, tool, content, call_id, created_at)"
+            " VALUES (%s, %s, 'debug', %s, %s, now())",
+            (id_, position, json.dumps(step), uuid.uuid4()),
+        )
+    status, page, _ = operator.get(f"{_LIST}{id_}/change/")
+    assert status == 200
+    assert "Nothing has been said here yet." not in page
+    assert "2 earlier steps are in the exports." in page
+    assert "debug, step 22 of 30" in page
+    assert "Look 21" in page
+    assert ">Look 1\n" not in page
+    assert ">Look 2\n" in page
+    assert "&lt;b&gt;xxx" in page
+    assert "12 more characters are in the exports." in page
+
+
 def test_a_long_conversation_is_paged_both_ways(operator: Browser, say: Say) -> None:
     id_ = say(*(f"said-{number}-" for number in range(100)))
     url = f"{_LIST}{id_}/change/"

@@ -17,6 +17,7 @@ from conversations.models import Conversation
 from conversations.searching import search
 from conversations.selectors import BEYOND, get_conversation_messages
 from conversations.services import bin_words, conversation_delete, conversation_rename, conversation_restore
+from conversations.steps import get_newest_steps, step_fields, step_text, step_title
 from exai.management.conversations.arguments import Reach, add_arguments, in_words, reach_of
 from exai.management.terminal import fit_for, shown_time, table
 from exai.protocol.errors import HubError
@@ -110,9 +111,11 @@ class Command(BaseCommand):
         page = get_conversation_messages(
             conversation, before=None if before is None else max(0, min(before, BEYOND)), limit=options["limit"]
         )
+        steps = get_newest_steps(conversation.pk, limit=options["limit"])
         facts = conversation_facts(conversation)
         if options["json"]:
-            self._print_json({**_facts(facts), "messages": [message_fields(message) for message in page]})
+            messages = [message_fields(message) for message in page]
+            self._print_json({**_facts(facts), "messages": messages, "steps": [step_fields(step) for step in steps]})
             return
         self._print("\n".join(f"{name:<14}{value}" for name, value in _facts_in_words(facts)))
         if page and page[0].position:
@@ -122,6 +125,11 @@ class Command(BaseCommand):
             files = "".join(f"\nFile: {file.name}" for file in message.details.files)
             head = f"{message.position}  {message.role.upper()}  " + " · ".join(fact for fact in told if fact)
             self._print(f"\n── {head}{files}\n{message.content}")
+        if steps and steps[0].position:
+            self._print(f"\n({steps[0].position} earlier workflow steps are in the export)")
+        for stored in steps:
+            head = f"{step_title(stored)} · {shown_time(stored.created_at)}"
+            self._print(f"\n── {head}\n{step_text(stored.step)}")
 
     def _export(self, reach: Reach, options: dict[str, Any]) -> None:
         conversation = self._one(reach, options, in_bin=None)
@@ -186,6 +194,7 @@ def _facts(facts: Facts) -> dict[str, Any]:
         "client": conversation.client.name,
         "model": conversation.model,
         "turns": facts.turns,
+        "workflow_steps": facts.steps,
         "tokens": usage.tokens,
         "cost_usd": usage.known_cost if usage.used else None,
         "calls_of_unknown_cost": usage.unpriced,
@@ -206,6 +215,7 @@ def _facts_in_words(facts: Facts) -> list[tuple[str, object]]:
         ("Model", conversation.model or "–"),
         ("Last used", shown_time(conversation.updated_at)),
         ("Turns", facts.turns),
+        ("Steps", facts.steps),
         ("Tokens", f"{facts.usage.tokens:,}"),
         ("Cost", cost_words(facts.usage)),
     ]
