@@ -18,7 +18,7 @@ from exai.tools.context import ModelAnswer, ToolContext
 from exai.tools.panel import Member, Opinion, ask_panel, check_members
 from exai.tools.prompts import prompt
 from exai.tools.steps import Step
-from exai.tools.workflow.run import MOST_STEPS, Run, run_of
+from exai.tools.workflow.run import MOST_STEPS, Run, check_size, run_of
 
 _OPINIONS = tuple[Opinion, ...]
 _WEIGH = (
@@ -44,6 +44,7 @@ class Consensus(Tool[ConsensusInput]):
             raise InvalidValue("The step is empty: ask the question there.", step="must not be empty")
         run = run_of(self.name, context.steps)
         _check_order(run, arguments.step_number, continues=context.continues)
+        check_size(context.steps, _step(arguments))
         if arguments.step_number == 1:
             return await self._begin(arguments, context)
         opinions = _opinions_of(run)

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from exai.protocol.errors import ErrorCode, HubError, InvalidValue
+from exai.protocol.errors import ContentTooLarge, ErrorCode, HubError, InvalidValue
 from exai.protocol.values import Turn
 from exai.providers.base import ModelInfo
 from exai.providers.registry import Registry
 from exai.tools.base import ToolAnswer
 from exai.tools.panel import MOST_MEMBERS
 from exai.tools.steps import Step
+from exai.tools.workflow.run import MOST_BYTES
 from tests.tools.conftest import MakeRegistry
 from tests.tools.files_in_memory import FilesInMemory
 from tests.tools.running import Run
@@ -189,6 +190,12 @@ async def test_a_caller_may_read_the_answers_before_the_synthesis(panel: Panel) 
     assert (last.status, last.content) == ("consensus_complete", "All agree.")
     assert last.turn == Turn(user="Now I think\n\nrather not.", assistant="All agree.")
     assert [len(panel.sent(model)) for model in panel.names] == [1, 1, 1]
+
+
+async def test_a_step_that_is_too_much_to_keep_is_refused_before_any_model_is_asked(panel: Panel) -> None:
+    with pytest.raises(ContentTooLarge):
+        await panel(findings="x" * MOST_BYTES)
+    assert [panel.sent(model) for model in (*panel.names, panel.judge)] == [[], [], [], []]
 
 
 async def test_a_caller_that_goes_from_model_to_model_gets_each_answer_and_asks_none_twice(panel: Panel) -> None:

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from exai.protocol.errors import HubError, InvalidValue
+from exai.protocol.errors import ContentTooLarge, HubError, InvalidValue
 from exai.protocol.values import Turn
 from exai.providers.base import ModelInfo
 from exai.tools.prompts import prompt
+from exai.tools.workflow.run import MOST_BYTES
 from tests.tools.conftest import MakeRegistry
 from tests.tools.test_chat import sent_messages
 from tests.tools.workflow_rig import Conversation
@@ -224,6 +225,31 @@ async def test_findings_that_are_too_much_for_the_model_are_shortened_and_that_i
     assert "the newest finding" in asked
     assert len(asked) < 4_000
     assert answer.metadata["left_out"] == ["findings of earlier steps beyond 2000 characters each"]
+
+
+async def test_a_run_keeps_so_much_and_no_more_whether_replaced_or_not(conversation: Conversation) -> None:
+    long = "x" * (MOST_BYTES // 3)
+    await conversation("debug", 1, findings=long)
+    await conversation("debug", 1, findings=long, backtrack_from_step=1)
+    with pytest.raises(ContentTooLarge) as caught:
+        await conversation("debug", 1, findings=long, backtrack_from_step=1)
+    assert "continuation_id" in caught.value.message
+    assert caught.value.details["limit"] == MOST_BYTES
+    for number in (1, 2):
+        await conversation("planner", number, step=long)
+    with pytest.raises(ContentTooLarge):
+        await conversation("planner", 3, step=long)
+
+
+@pytest.mark.parametrize("tool", ["debug", "planner"])
+async def test_a_run_that_has_all_its_steps_can_be_finished(conversation: Conversation, tool: str) -> None:
+    there = [Step(number=number + 1, total=200, text="Look.") for number in range(MOST_STEPS)]
+    conversation.steps[tool] = there
+    with pytest.raises(InvalidValue) as caught:
+        await conversation(tool, MOST_STEPS + 1, of=200)
+    assert "next_step_required false" in caught.value.message
+    answer = await conversation(tool, MOST_STEPS + 1, of=MOST_STEPS + 1, use_assistant_model=False)
+    assert answer.status == f"{tool}_complete"
 
 
 async def test_a_step_without_words_is_refused(conversation: Conversation) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 import msgspec
 
-from exai.protocol.errors import InvalidValue
+from exai.protocol.errors import ContentTooLarge, InvalidValue
 from exai.tools.steps import Step
 
 MOST_STEPS = 100  # of one run: each costs the later ones a little
+MOST_BYTES = 16 * 1024 * 1024  # of all that a conversation keeps of a tool, for every step reads all of it
+_BYTES_BESIDE = 1024  # that a step counts for beside its content
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -51,6 +53,19 @@ def run_of(tool: str, kept: Iterable[Step]) -> Run:
     for step in kept:
         run = run.with_step(step)
     return run
+
+
+def check_size(kept: Iterable[Step], step: Step) -> None:
+    """That a step goes beside all that is kept of its tool, replaced ones included. Raises `ContentTooLarge`."""
+    size = sum(len(msgspec.json.encode(each)) + _BYTES_BESIDE for each in (*kept, step))
+    if size > MOST_BYTES:
+        raise ContentTooLarge(
+            f"With this step the conversation would keep {size} bytes of this tool's steps; {MOST_BYTES} are the most. "
+            "Say it shorter and name files by their ids, or begin a new conversation, without continuation_id, with "
+            "what matters of this one.",
+            actual_size=size,
+            limit=MOST_BYTES,
+        )
 
 
 def check_order(

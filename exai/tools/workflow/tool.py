@@ -18,7 +18,7 @@ from exai.tools.workflow.gathered import Gathered
 from exai.tools.workflow.guidance import Guidance
 from exai.tools.workflow.input import InvestigationInput, ModelInput, StepInput
 from exai.tools.workflow.requests import REQUESTS
-from exai.tools.workflow.run import Run, check_order, run_of
+from exai.tools.workflow.run import Run, check_order, check_size, run_of
 
 Input = TypeVar("Input", bound=StepInput)
 
@@ -61,6 +61,7 @@ class WorkflowTool(Tool[Input]):
         )
         taken = await context.files.take({field: getattr(arguments, field, None) or () for field in self.file_fields})
         step = self._step(arguments, taken, goes_back=backtrack is not None)
+        check_size(context.steps, step)
         self.check(step, run)
         run = run.with_step(step)
         if not step.is_last:
