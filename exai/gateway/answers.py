@@ -47,7 +47,7 @@ def success(
             },
             continuation_offer=offer,
         )
-        fields = answer.fields if stored else _without_way_on(answer.fields)
+        fields = answer.fields if offer is not None else _without_way_on(answer.fields, stored=stored)
         text = _encoder.encode({**fields, **asdict(envelope)}).decode()
     metadata: dict[str, Any] = {"latency_metrics": latency, **unstored}
     if answer.model:
@@ -90,10 +90,10 @@ def usage_metadata(usage: Usage, cost: Decimal | None) -> dict[str, Any]:
     }
 
 
-def _without_way_on(fields: dict[str, Any]) -> dict[str, Any]:
-    """Of a step that is not kept: there is nothing to go on from."""
+def _without_way_on(fields: dict[str, Any], *, stored: bool) -> dict[str, Any]:
+    """Of a step after which the conversation is full, or that it could not keep: there is nothing to go on from."""
     fields = {name: value for name, value in fields.items() if name != "next_call"}
-    return {**fields, "continuation_id": None} if "continuation_id" in fields else fields
+    return fields if stored or "continuation_id" not in fields else {**fields, "continuation_id": None}
 
 
 def _body(error: HubError) -> ErrorBody:

@@ -226,6 +226,23 @@ async def test_a_plan_with_a_branch_and_a_revision_grows_across_processes_and_a_
     assert last["continuation_offer"]["remaining_turns"] == first["continuation_offer"]["remaining_turns"] == 20
 
 
+async def test_nobody_is_told_to_go_on_in_a_conversation_that_is_full(
+    hub_environment: dict[str, str], token: str, upstream: Upstream, model: str
+) -> None:
+    upstream.behave(model, text='{"status": "files_required_to_continue", "files_needed": ["lock.py"]}')
+    with RunningHub({**hub_environment, "MAX_CONVERSATION_TURNS": "1"}) as hub:
+        async with wire(hub.ws_url, token) as connection:
+            middle = envelope(await _step(connection, "debug", 1, 2, model=model))
+            last = envelope(
+                await _step(connection, "debug", 2, 2, model=model, continuation_id=middle["continuation_id"])
+            )
+    assert middle["next_call"]["arguments"]["step_number"] == 2
+    assert last["status"] == "files_required_to_continue"
+    assert last["continuation_offer"] is None
+    assert "next_call" not in last
+    assert last["continuation_id"] == middle["continuation_id"]
+
+
 async def test_a_file_that_the_expert_asks_for_is_sent_with_the_next_step(
     hub: RunningHub, token: str, upstream: Upstream, model: str
 ) -> None:
