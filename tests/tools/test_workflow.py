@@ -227,6 +227,16 @@ async def test_findings_that_are_too_much_for_the_model_are_shortened_and_that_i
     assert answer.metadata["left_out"] == ["findings of earlier steps beyond 2000 characters each"]
 
 
+async def test_a_vendor_that_finds_the_report_too_long_is_not_asked_again_in_the_same_step(
+    conversation: Conversation, upstream: Upstream, model: str
+) -> None:
+    upstream.behave(model, text="", finish_reason="model_context_window_exceeded")
+    await conversation("debug", 1, findings="x" * 10_000)
+    with pytest.raises(ContentTooLarge):
+        await conversation("debug", 2, of=2)
+    assert len(upstream.requests(model)) == 1
+
+
 async def test_a_run_keeps_so_much_and_no_more_whether_replaced_or_not(conversation: Conversation) -> None:
     long = "x" * (MOST_BYTES // 3)
     await conversation("debug", 1, findings=long)

@@ -81,6 +81,8 @@ async def ask_expert(
             answer = await _ask(context, system, asked, files, report.gathered.images, arguments)
             break
         except ContentTooLarge as too_large:
+            if context.model_name:
+                raise  # it was asked, and found it too much itself
             largest = _largest(files, too_large)
             if largest is not None:
                 files.remove(largest)
