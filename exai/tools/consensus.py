@@ -18,7 +18,7 @@ from exai.tools.context import ModelAnswer, ToolContext
 from exai.tools.panel import Member, Opinion, ask_panel, check_members
 from exai.tools.prompts import prompt
 from exai.tools.steps import Step
-from exai.tools.workflow.run import MOST_STEPS, Run, check_size, run_of
+from exai.tools.workflow.run import Run, check_count, check_size, run_of
 
 _OPINIONS = tuple[Opinion, ...]
 _WEIGH = (
@@ -44,6 +44,7 @@ class Consensus(Tool[ConsensusInput]):
             raise InvalidValue("The step is empty: ask the question there.", step="must not be empty")
         run = run_of(self.name, context.steps)
         _check_order(run, arguments.step_number, continues=context.continues)
+        check_count(arguments.step_number, is_last=not arguments.next_step_required)
         check_size(context.steps, _step(arguments))
         if arguments.step_number == 1:
             return await self._begin(arguments, context)
@@ -241,11 +242,6 @@ def _check_order(run: Run, number: int, *, continues: bool) -> None:
         raise InvalidValue(
             f"{where[0].upper()}{where[1:]}: the next step_number is {expected}{hint}.",
             step_number=f"must be {expected}",
-        )
-    if number > MOST_STEPS:
-        raise InvalidValue(
-            f"A run has at most {MOST_STEPS} steps: finish it with next_step_required false.",
-            step_number=f"at most {MOST_STEPS}",
         )
 
 

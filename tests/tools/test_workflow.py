@@ -8,7 +8,8 @@ from exai.protocol.errors import ContentTooLarge, HubError, InvalidValue
 from exai.protocol.values import Turn
 from exai.providers.base import ModelInfo
 from exai.tools.prompts import prompt
-from exai.tools.workflow.run import MOST_BYTES
+from exai.tools.steps import Step
+from exai.tools.workflow.run import MOST_BYTES, MOST_STEPS
 from tests.tools.conftest import MakeRegistry
 from tests.tools.test_chat import sent_messages
 from tests.tools.workflow_rig import Conversation

@@ -11,7 +11,7 @@ import msgspec
 from exai.protocol.errors import ContentTooLarge, InvalidValue
 from exai.tools.steps import Step
 
-MOST_STEPS = 100  # of one run: each costs the later ones a little
+MOST_STEPS = 100  # of one run, beside one that ends it: each costs the later ones a little
 MOST_BYTES = 16 * 1024 * 1024  # of all that a conversation keeps of a tool, for every step reads all of it
 _BYTES_BESIDE = 1024  # that a step counts for beside its content
 
@@ -68,6 +68,15 @@ def check_size(kept: Iterable[Step], step: Step) -> None:
         )
 
 
+def check_count(number: int, *, is_last: bool) -> None:
+    """That a run does not grow too long; it can be finished all the same. Raises `InvalidValue`."""
+    if number > MOST_STEPS and not is_last:
+        raise _wrong(
+            f"A run has at most {MOST_STEPS} steps and one that ends it: finish it with next_step_required false.",
+            f"beyond {MOST_STEPS} only with next_step_required false",
+        )
+
+
 def check_order(
     run: Run, *, number: int, backtrack: int | None, continues: bool, reopens: bool = False, other_way: str = ""
 ) -> None:
@@ -86,8 +95,6 @@ def check_order(
             )
         over = f"This run of {run.tool} is complete" if run.is_over else f"This conversation has no run of {run.tool}"
         raise _wrong(f"{over}: begin with step_number 1.", "must be 1")
-    if number > MOST_STEPS:
-        raise _wrong(f"A run has at most {MOST_STEPS} steps: finish this one.", f"at most {MOST_STEPS}")
 
 
 def _check_next(run: Run, number: int, other_way: str) -> None:

@@ -18,7 +18,7 @@ from exai.tools.workflow.gathered import Gathered
 from exai.tools.workflow.guidance import Guidance
 from exai.tools.workflow.input import InvestigationInput, ModelInput, StepInput
 from exai.tools.workflow.requests import REQUESTS
-from exai.tools.workflow.run import Run, check_order, check_size, run_of
+from exai.tools.workflow.run import Run, check_count, check_order, check_size, run_of
 
 Input = TypeVar("Input", bound=StepInput)
 
@@ -59,6 +59,7 @@ class WorkflowTool(Tool[Input]):
             reopens=self.reopens(arguments),
             other_way=self.other_way,
         )
+        check_count(arguments.step_number, is_last=not arguments.next_step_required)
         taken = await context.files.take({field: getattr(arguments, field, None) or () for field in self.file_fields})
         step = self._step(arguments, taken, goes_back=backtrack is not None)
         check_size(context.steps, step)
