@@ -44,7 +44,7 @@ def go_on(conversation: Conversation, texts: Sequence[str], **metadata: Any) -> 
 def step_taken(conversation: Conversation, tool: str, step: Step) -> None:
     WorkflowStep.objects.create(
         conversation=conversation,
-        position=conversation.steps.count(),
+        position=WorkflowStep.objects.filter(conversation=conversation).count(),
         tool=tool,
         content=msgspec.to_builtins(step),
         call_id=uuid.uuid4(),
