@@ -16,8 +16,9 @@ from tests.hub import RunningHub, manage
 from tests.upstream import Upstream
 
 _OWN_REDIS_DATABASES = 8  # of the 16 that there are
-MODELS = 500  # more than tests, so that each has models to itself
+MODELS = 1000  # more than tests, so that each has models to itself
 _numbers = count()
+_model_numbers = iter(range(MODELS))  # StopIteration: there are more tests now
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +89,7 @@ def redis_url() -> str:
 @pytest.fixture
 def make_model() -> Callable[[], str]:
     """Gives models of the upstream that no other test uses."""
-    return lambda: f"model-{next(_numbers)}"
+    return lambda: f"model-{next(_model_numbers)}"
 
 
 @pytest.fixture
