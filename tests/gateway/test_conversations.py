@@ -195,8 +195,9 @@ async def test_a_failed_call_adds_no_turn(
     async with wire(hub.ws_url, token) as connection:
         begun = await _say(connection, "one", model=model)
         upstream.behave(model, status=500)
-        failed = (await connection.call("chat", {"prompt": "two", "continuation_id": _continuation(begun)}))[-1]
-        assert not failed["ok"]
+        goes_on = {"prompt": "two", "continuation_id": _continuation(begun), "allow_fallback": False}
+        failed = (await connection.call("chat", goes_on))[-1]
+        assert not failed["ok"], failed
         upstream.behave(model)
         again = await _say(connection, "two again", continuation_id=_continuation(begun))
     assert again["continuation_offer"]["remaining_turns"] == 18
