@@ -31,8 +31,7 @@ WITH conversation AS (
         (continuation_id, client_id, workspace, title, model, metadata, created_at, updated_at)
     VALUES (%s, %s, %s, %s, %s, %s::jsonb, %s, %s)
     RETURNING id, 0 AS next_position
-),
-"""
+)"""
 
 # The position is found inside the statement: two turns at once cannot take the same one, the constraint sees to that.
 _CONTINUE: LiteralString = """
@@ -41,8 +40,7 @@ WITH conversation AS (
     WHERE id = %s AND deleted_at IS NULL
     RETURNING id, (SELECT coalesce(max(position) + 1, 0) FROM messages WHERE conversation_id = conversations.id)
         AS next_position
-),
-"""
+)"""
 
 _CALL_COLUMNS: LiteralString = """
     id, client_id, workspace, request_id, tool, model, provider, status, error_code, error_message,
@@ -74,8 +72,7 @@ WHERE tool_calls.status = 'abandoned' AND (EXCLUDED.status <> 'abandoned' OR EXC
 """
 
 # A file that was removed meanwhile is not linked; one that is about to be is held until the link is there.
-_LINKED: LiteralString = """
-used AS (
+_LINKED: LiteralString = """, used AS (
     SELECT id FROM files WHERE id = ANY(%s::uuid[]) AND workspace = %s FOR KEY SHARE
 ), linked AS (
     INSERT INTO conversation_files (conversation_id, file_id)
@@ -198,8 +195,11 @@ def _turns(messages: list[tuple[str | None, str | None, Any]]) -> tuple[Turn, ..
 def _adding(new: NewTurn, call: EndedCall) -> tuple[LiteralString, tuple[Any, ...]]:
     """The statement that adds to a conversation what there is to add, and its parameters."""
     begins = new.conversation_id is None
-    statement: LiteralString = (_BEGIN if begins else _CONTINUE) + _LINKED
-    parameters = (_begin(new, call) if begins else _continue(new, call)) + _link(new, call)
+    statement: LiteralString = _BEGIN if begins else _CONTINUE
+    parameters = _begin(new, call) if begins else _continue(new, call)
+    if files := _files(new):
+        statement += _LINKED
+        parameters += (files, call.workspace)
     if new.turn is not None:
         statement += _SAID
         parameters += _say(new, new.turn, call)
@@ -225,9 +225,9 @@ def _continue(new: NewTurn, call: EndedCall) -> tuple[Any, ...]:
     return (new.model, call.ended_at, new.conversation_id)
 
 
-def _link(new: NewTurn, call: EndedCall) -> tuple[Any, ...]:
+def _files(new: NewTurn) -> list[UUID]:
     files = (*(new.turn.files if new.turn else ()), *(new.step.files if new.step else ()))
-    return (list({file.id for file in files}), call.workspace)
+    return list({file.id for file in files})
 
 
 def _say(new: NewTurn, turn: Turn, call: EndedCall) -> tuple[Any, ...]:
