@@ -3,7 +3,7 @@ comes to another, neither in an answer nor in what a model is asked."""
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -121,3 +121,48 @@ async def test_a_run_of_another_client_is_not_found(
         refused = (await connection.call(tool, given))[-1]
     assert refused["error"]["code"] == "NOT_FOUND"
     assert foreign not in json.dumps(refused)
+
+
+async def test_nothing_of_a_panel_comes_to_another(
+    hub: RunningHub,
+    other_hub: RunningHub,
+    make_client: MakeClient,
+    upstream: Upstream,
+    make_model: Callable[[], str],
+) -> None:
+    asked, sums_up = [make_model(), make_model()], make_model()
+    for model in (*asked, sums_up):
+        upstream.behave(model, text="An opinion.")
+    tokens = {"alder": make_client()[1], "birch": make_client()[1]}
+    ids: dict[str, str] = {}
+    answers: dict[str, list[Frame]] = {word: [] for word in tokens}
+
+    async def step(word: str, number: int) -> None:
+        given = {
+            "step": f"Shall we use {word}?" if number == 1 else "Sum up.",
+            "findings": f"I am for {word}.",
+            "step_number": number,
+            "total_steps": 2,
+            "next_step_required": number == 1,
+        }
+        if number == 1:
+            given["models"] = [{"model": model} for model in asked]
+            given["relevant_files"] = [{"name": f"{word}.py", "content": f"{word} = 1\n"}]
+        else:
+            given |= {"continuation_id": ids[word], "model": sums_up}
+        served_by = (hub, other_hub)[(number + (word == "birch")) % 2]
+        async with wire(served_by.ws_url, tokens[word]) as connection:
+            answers[word].append((await connection.call("consensus", given, f"panel-{number}"))[-1])
+        ids[word] = envelope(answers[word][-1])["continuation_id"]
+
+    for number in (1, 2):
+        await asyncio.gather(*(step(word, number) for word in tokens))
+
+    requests = [json.dumps(request.body) for model in (*asked, sums_up) for request in upstream.requests(model)]
+    assert len(requests) == len(tokens) * 3  # two opinions and one synthesis each: nobody was asked twice
+    for text in requests:
+        assert sum(word in text for word in tokens) == 1
+    for word in tokens:
+        text = json.dumps(answers[word])
+        assert envelope(answers[word][-1])["consensus_complete"] is True
+        assert not [mark for other in tokens if other != word for mark in (other, ids[other]) if mark in text]
