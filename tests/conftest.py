@@ -18,7 +18,7 @@ from tests.upstream import Upstream
 _OWN_REDIS_DATABASES = 8  # of the 16 that there are
 MODELS = 1000  # more than tests, so that each has models to itself
 _numbers = count()
-_model_numbers = iter(range(MODELS))  # StopIteration: there are more tests now
+_model_numbers = iter(range(1, MODELS))  # model-0 is whose `auto` is; StopIteration: there are more tests now
 
 
 @pytest.fixture(scope="session")
