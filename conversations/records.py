@@ -19,6 +19,7 @@ class ConversationSoFar(msgspec.Struct, frozen=True):
     expired: bool
     turns: tuple[Turn, ...]
     steps: tuple[Step, ...] = ()  # of the workflow tool that was asked for
+    steps_end: int = 0  # the position after the last step of any tool
 
 
 class EndedCall(msgspec.Struct, kw_only=True):
@@ -50,7 +51,7 @@ class EndedCall(msgspec.Struct, kw_only=True):
 
 class NewTurn(msgspec.Struct, kw_only=True):
     """What a call adds to a conversation: a turn, a workflow's step, or both. `conversation_id` None begins one of that
-    `continuation_id`."""
+    `continuation_id`. `step_position`: where the steps ended that the step was taken upon."""
 
     conversation_id: int | None
     continuation_id: uuid.UUID
@@ -58,4 +59,5 @@ class NewTurn(msgspec.Struct, kw_only=True):
     model: str = ""  # that answered; empty: none, or several did
     provider: str = ""
     step: Step | None = None
+    step_position: int = 0
     reasoning: str = ""

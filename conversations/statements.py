@@ -17,6 +17,7 @@ from exai.tools.steps import Step
 
 _LONGEST_TITLE = 80
 _TRIES_FOR_A_POSITION = 5
+_STEP_CONSTRAINT = "workflow_step_position_once"
 
 _LOAD: LiteralString = """
 SELECT c.id, c.model, c.updated_at, m.provider, m.role, m.content, m.metadata -> 'files'
@@ -91,12 +92,10 @@ _SAID: LiteralString = """, said AS (
     ) AS turn(place, role, content, model, provider, tokens, metadata, idempotency_key, created_at)
 )"""
 
-# As with messages, the position is found inside.
+# A step holds for what it was taken upon: had another process kept one since, its position is taken.
 _STEPPED: LiteralString = """, stepped AS (
     INSERT INTO workflow_steps (conversation_id, position, tool, content, call_id, created_at)
-    SELECT conversation.id, (SELECT coalesce(max(position) + 1, 0) FROM workflow_steps
-                             WHERE conversation_id = conversation.id), %s, %s::jsonb, %s, %s
-    FROM conversation
+    SELECT conversation.id, %s, %s, %s::jsonb, %s, %s FROM conversation
 )"""
 
 _CALLED: LiteralString = (
@@ -121,7 +120,8 @@ _RECORD: LiteralString = (
 _IS_RECORDED: LiteralString = "SELECT 1 FROM tool_calls WHERE id = %s AND status = 'succeeded'"
 
 _STEPS: LiteralString = """
-SELECT content FROM workflow_steps WHERE conversation_id = %s AND tool = %s ORDER BY position
+SELECT position, CASE WHEN tool = %s THEN content END FROM workflow_steps
+WHERE conversation_id = %s ORDER BY position
 """
 
 
@@ -145,26 +145,33 @@ async def load_conversation(
     )
 
 
-async def load_steps(database: Database, conversation_id: int, *, tool: str, within_s: float) -> tuple[Step, ...]:
-    """All steps of a tool that a conversation keeps, in order. Raises `DatabaseAway`."""
-    rows = await database.fetch(_STEPS, (conversation_id, tool), within_s=within_s)
-    return tuple(msgspec.convert(content, Step) for (content,) in rows)
+async def load_steps(
+    database: Database, conversation_id: int, *, tool: str, within_s: float
+) -> tuple[tuple[Step, ...], int]:
+    """All steps of a tool that a conversation keeps, in order, and the position after the last one of any tool.
+    Raises `DatabaseAway`."""
+    rows = await database.fetch(_STEPS, (tool, conversation_id), within_s=within_s)
+    steps = tuple(msgspec.convert(content, Step) for _, content in rows if content is not None)
+    return steps, rows[-1][0] + 1 if rows else 0
 
 
 async def write_turn(database: Database, new: NewTurn, call: EndedCall, *, within_s: float) -> bool:
     """Writes a turn, a step or both, and their call record whole, or nothing; durable when it returns.
 
-    False when the conversation is gone. Raises `DatabaseAway`. May be repeated: a call is written once.
+    False when the conversation is gone, or another step was taken since the one that this follows. Raises
+    `DatabaseAway`. May be repeated: a call is written once.
     """
     statement, parameters = _adding(new, call)
     for attempt in range(_TRIES_FOR_A_POSITION):
         try:
             rows = await database.fetch(statement, parameters, within_s=within_s)
             return bool(rows)
-        except psycopg.errors.UniqueViolation:
+        except psycopg.errors.UniqueViolation as violation:
             # Either this very call was written by a try whose answer got lost, or another process took the position.
             if await database.fetch(_IS_RECORDED, (call.id,), within_s=within_s):
                 return True
+            if violation.diag.constraint_name == _STEP_CONSTRAINT:
+                return False
             if attempt == _TRIES_FOR_A_POSITION - 1:
                 raise
             await asyncio.sleep(0.01 * (attempt + 1))
@@ -205,7 +212,7 @@ def _adding(new: NewTurn, call: EndedCall) -> tuple[LiteralString, tuple[Any, ..
         parameters += _say(new, new.turn, call)
     if new.step is not None:
         statement += _STEPPED
-        parameters += (call.tool, msgspec.json.encode(new.step).decode(), call.id, call.ended_at)
+        parameters += (new.step_position, call.tool, msgspec.json.encode(new.step).decode(), call.id, call.ended_at)
     return statement + _CALLED, parameters + _call(call)
 
 

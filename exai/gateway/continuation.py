@@ -57,8 +57,8 @@ class Continuation:
             )
         if not tool.keeps_steps:
             return conversation
-        steps = await load_steps(self._database, conversation.id, tool=tool.name, within_s=within_s)
-        return replace(conversation, steps=steps)
+        steps, end = await load_steps(self._database, conversation.id, tool=tool.name, within_s=within_s)
+        return replace(conversation, steps=steps, steps_end=end)
 
     def offer(self, continuation_id: UUID, turns: int) -> ContinuationOffer | None:
         """The offer to go on with a conversation of so many turns; None when it is full."""

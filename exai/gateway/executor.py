@@ -289,6 +289,7 @@ class Executor:
             model="" if answer.model == SEVERAL else answer.model,
             provider="" if answer.provider == SEVERAL else answer.provider,
             step=answer.step,
+            step_position=conversation.steps_end if conversation else 0,
             reasoning=answer.reasoning,
         )
         try:

@@ -10,10 +10,11 @@ import pytest
 
 from conversations.models import CallStatus
 from conversations.records import EndedCall, NewTurn
-from conversations.statements import record_call, write_turn
+from conversations.statements import load_steps, record_call, write_turn
 from exai.database import Database, DatabaseAway
 from exai.protocol.values import Turn, Usage
 from exai.providers.budget import Charge
+from exai.tools.steps import Step
 from tests.conftest import MakeClient
 
 _PATIENCE_S = 10.0
@@ -95,6 +96,38 @@ async def test_the_record_that_a_call_was_abandoned_never_replaces_its_answer(
     call.status = CallStatus.ABANDONED
     await record_call(hot_path, call, within_s=_PATIENCE_S)
     assert _status(database, call) == "succeeded"
+
+
+async def test_of_two_steps_that_follow_the_same_one_the_first_is_kept(
+    hot_path: Database, database: psycopg.Connection, make_client: MakeClient
+) -> None:
+    # As two processes would that cannot hear of each other.
+    client_id, name = _client(database, make_client)
+
+    async def take(number: int, text: str, *, conversation_id: int | None, position: int) -> bool:
+        call = _ended(client_id, name, CallStatus.SUCCEEDED)
+        step = Step(number=number, total=3, text=text)
+        new = NewTurn(
+            conversation_id=conversation_id,
+            continuation_id=continuation_id,
+            turn=None,
+            step=step,
+            step_position=position,
+        )
+        kept = await write_turn(hot_path, new, call, within_s=_PATIENCE_S)
+        assert await write_turn(hot_path, new, call, within_s=_PATIENCE_S) is kept  # by a try whose answer got lost
+        return kept
+
+    continuation_id = uuid.uuid4()
+    assert await take(1, "begun", conversation_id=None, position=0)
+    [(id_,)] = database.execute(
+        "SELECT id FROM conversations WHERE continuation_id = %s", (continuation_id,)
+    ).fetchall()
+    assert await take(2, "kept", conversation_id=id_, position=1)
+    assert not await take(2, "too late", conversation_id=id_, position=1)
+    steps, end = await load_steps(hot_path, id_, tool="chat", within_s=_PATIENCE_S)
+    assert ([step.text for step in steps], end) == (["begun", "kept"], 2)
+    assert await load_steps(hot_path, id_, tool="debug", within_s=_PATIENCE_S) == ((), 2)
 
 
 async def test_a_statement_that_was_cancelled_does_not_mean_that_the_database_is_away(hot_path: Database) -> None:
