@@ -17,6 +17,7 @@ DECLARE
     v_id uuid;
     v_files bigint;
     v_bytes numeric;
+    v_old_path varchar;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'store_file works in read committed only' USING ERRCODE = 'invalid_transaction_state';
@@ -34,7 +35,7 @@ BEGIN
         ELSE
             IF p_max_files > 0 OR p_max_bytes > 0 THEN
                 SELECT count(*), coalesce(sum(f.size_bytes), 0) INTO v_files, v_bytes
-                FROM files f WHERE f.workspace = p_workspace;
+                FROM files f WHERE f.workspace = p_workspace AND f.sha256 IS DISTINCT FROM p_sha256;
             END IF;
             IF p_max_files > 0 AND v_files >= p_max_files THEN
                 v_outcome := 'too_many_files';
@@ -46,13 +47,18 @@ BEGIN
                     v_outcome := 'lost';
                 ELSE
                     v_outcome := 'stored';
-                    -- A file whose bytes were missing has them again.
-                    UPDATE files f SET
-                        storage_path = p_storage_path, mime_type = p_mime_type, size_bytes = p_size_bytes,
-                        metadata = f.metadata - 'bytes_missing', last_accessed = clock_timestamp()
-                    WHERE f.workspace = p_workspace AND f.sha256 = p_sha256
-                    RETURNING f.id INTO v_id;
-                    IF NOT FOUND THEN
+                    -- A file whose bytes were missing has them again, and has had its place all the time. What may lie
+                    -- at its old path after all is nobody's any more.
+                    SELECT f.id, f.storage_path INTO v_id, v_old_path FROM files f
+                    WHERE f.workspace = p_workspace AND f.sha256 = p_sha256 FOR UPDATE;
+                    IF FOUND THEN
+                        UPDATE files f SET
+                            storage_path = p_storage_path, mime_type = p_mime_type, size_bytes = p_size_bytes,
+                            metadata = f.metadata - 'bytes_missing', last_accessed = clock_timestamp()
+                        WHERE f.id = v_id;
+                        INSERT INTO file_removals (storage_path, provider_file_ids, due_at)
+                        VALUES (v_old_path, '{}', now()) ON CONFLICT (storage_path) DO NOTHING;
+                    ELSE
                         INSERT INTO files (
                             id, workspace, storage_path, original_name, mime_type, size_bytes, file_type, sha256,
                             provider_file_ids, last_accessed, metadata, created_at

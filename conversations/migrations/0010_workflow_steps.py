@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('conversations', '0010_place_of_missing_bytes'),
+        ('conversations', '0009_note_old_messages'),
     ]
 
     operations = [
