@@ -1,7 +1,7 @@
 """What a running tool has at hand: the models, the conversation so far, the caller's ear, the hub's own state."""
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Protocol
 from uuid import UUID
@@ -238,15 +238,7 @@ class ToolContext:
                 self.spending.of(request, choice.infos, text, reasoning, more_input) as asking,
                 aclosing(_events(choice, asking.request, switch)) as events,
             ):
-                async for event in events:
-                    if isinstance(event, TextDelta):
-                        text.append(event.text)
-                        await self.emit(event.text)
-                    elif isinstance(event, ReasoningDelta):
-                        reasoning.append(event.text)
-                    else:
-                        finished: Finished = event
-                        asking.usage = event.usage
+                finished = await self.listen(events, asking, text, reasoning)
         return ModelAnswer(
             text="".join(text),
             reasoning="".join(reasoning),
@@ -283,10 +275,21 @@ class ToolContext:
         self._questions += 1
         return self._questions - 1
 
-    async def emit(self, text: str) -> None:
-        """A piece of the answer, for a caller who wants it as it is written."""
-        if self._emit:
-            await self._emit(text)
+    async def listen(
+        self, events: AsyncIterable[AnswerEvent], asking: Asking, text: list[str], reasoning: list[str]
+    ) -> Finished:
+        """Gathers an answer, and passes its text on to a caller who wants it as it is written."""
+        async for event in events:
+            if isinstance(event, TextDelta):
+                text.append(event.text)
+                if self._emit:
+                    await self._emit(event.text)
+            elif isinstance(event, ReasoningDelta):
+                reasoning.append(event.text)
+            else:
+                finished = event
+                asking.usage = event.usage
+        return finished
 
 
 class Stopwatch:

@@ -6,7 +6,7 @@ import msgspec
 
 from exai.protocol.errors import ContentTooLarge, InvalidValue
 from exai.protocol.values import Usage
-from exai.providers.base import Finished, FunctionCall, ModelRequest, ReasoningDelta, Source, TextDelta
+from exai.providers.base import FunctionCall, ModelRequest, Source
 from exai.providers.budget import estimate_input
 from exai.providers.choice import Wish, choose
 from exai.providers.registry import AUTO, ServedModel
@@ -65,15 +65,7 @@ async def ask_directly(context: ToolContext, served: ServedModel, request: Model
             context.spending.of(request, (info,), text, reasoning) as asking,
             aclosing(served.provider.ask(asking.request)) as events,
         ):
-            async for event in events:
-                if isinstance(event, TextDelta):
-                    text.append(event.text)
-                    await context.emit(event.text)
-                elif isinstance(event, ReasoningDelta):
-                    reasoning.append(event.text)
-                else:
-                    finished: Finished = event
-                    asking.usage = event.usage
+            finished = await context.listen(events, asking, text, reasoning)
     return DirectAnswer(
         text="".join(text),
         reasoning="".join(reasoning),
